@@ -1,0 +1,1 @@
+"""Loyalty for django-oscar shops: points, later tiers, returns and more."""

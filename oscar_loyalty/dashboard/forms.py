@@ -1,0 +1,127 @@
+"""What staff type in. Every form that books carries a key, so that sending it twice books once."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+
+from oscar_loyalty.flows.adjustments import find_mistake
+from oscar_loyalty.members.models import Member
+from oscar_loyalty.points.models import MOST_POINTS_PER_ENTRY, Account, Adjustment
+from oscar_loyalty.shop.customers import find_member_named
+
+_REASONS = [choice for choice in Adjustment.Reason.choices if choice[0] != Adjustment.Reason.UNDO]
+
+
+class DeskForm(forms.Form):
+    """``key`` names this wish; ``seen`` is what the page showed when it was opened."""
+
+    key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)
+    seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=200)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
+        self.auto_id = "desk-%s"
+        for name, field in self.fields.items():
+            field.label = capfirst(field.label)
+            is_box = isinstance(field.widget, forms.CheckboxInput)
+            field.widget.attrs["class"] = "form-check-input" if is_box else "form-control"
+            if field.help_text:
+                field.widget.attrs["aria-describedby"] = f"desk-{name}-help"
+
+
+class NoteForm(DeskForm):
+    note = forms.CharField(
+        label=_("internal note"),
+        help_text=_("Why? Only staff see it."),
+        widget=forms.Textarea(attrs={"rows": 3}),
+        max_length=2000,
+    )
+
+
+class AdjustForm(DeskForm):
+    points = forms.IntegerField(
+        label=_("points"),
+        min_value=-MOST_POINTS_PER_ENTRY,
+        max_value=MOST_POINTS_PER_ENTRY,
+        help_text=_("Above zero credits, below zero deducts."),
+    )
+    reason_code = forms.ChoiceField(label=_("reason"), choices=[("", "—"), *_REASONS])
+    customer_text_de = forms.CharField(
+        label=_("text for the customer (German)"),
+        required=False,
+        max_length=200,
+        help_text=_("Shown to the customer beside the booking. May be empty."),
+    )
+    customer_text_en = forms.CharField(
+        label=_("text for the customer (English)"),
+        required=False,
+        max_length=200,
+        help_text=_("Shown to the customer beside the booking. May be empty."),
+    )
+    internal_note = forms.CharField(
+        label=_("internal note"),
+        required=False,
+        help_text=_("Only staff see it."),
+        widget=forms.Textarea(attrs={"rows": 3}),
+        max_length=2000,
+    )
+
+    def __init__(self, *args: Any, account: Account, now: datetime, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._account, self._now = account, now
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if "points" in cleaned and "reason_code" in cleaned:
+            mistake = find_mistake(
+                points=cleaned["points"],
+                reason_code=cleaned["reason_code"],
+                account=self._account,
+                now=self._now,
+            )
+            if mistake:
+                self.add_error("points", mistake)
+        return cleaned
+
+
+class TargetForm(DeskForm):
+    """Another member, by what staff have at hand."""
+
+    target = forms.CharField(
+        label=_("other member"),
+        max_length=200,
+        help_text=_("Their public id, or their complete e-mail address."),
+    )
+    note = forms.CharField(
+        label=_("internal note"),
+        help_text=_("Why? Only staff see it."),
+        widget=forms.Textarea(attrs={"rows": 3}),
+        max_length=2000,
+    )
+
+    def __init__(self, *args: Any, account: Account, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._account = account
+
+    def clean_target(self) -> Member:
+        """The member that was named; :attr:`found` is their account."""
+        member = find_member_named(self.cleaned_data["target"])
+        if member is None:
+            raise forms.ValidationError(_("There is no such member."))
+        if member.pk == self._account.member_id:
+            raise forms.ValidationError(_("This is the same member."))
+        return member
+
+
+class TransferForm(TargetForm):
+    points = forms.IntegerField(label=_("points"), min_value=1, max_value=MOST_POINTS_PER_ENTRY)
+    note = None  # type: ignore[assignment]
+
+
+class CloseForm(DeskForm):
+    sure = forms.BooleanField(label=_("Yes, close it for good"))

@@ -1,0 +1,195 @@
+"""Order placed → points earned; status reached → points spendable; order cancelled → all undone."""
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from oscar_loyalty.conf import loyalty_settings
+from oscar_loyalty.flows.earning import earning_under_policy
+from oscar_loyalty.points import queries as points
+from oscar_loyalty.points import services
+from oscar_loyalty.points.models import Account, Entry
+from oscar_loyalty.points.rules import Earning
+from oscar_loyalty.points.services import Award
+from oscar_loyalty.programmes import queries as programmes
+from oscar_loyalty.programmes.rules import FAR_FUTURE, Policy
+from oscar_loyalty.shop import orders
+from oscar_loyalty.shop.orders import PurchaseFacts
+
+logger = logging.getLogger(__name__)
+
+#: So many orders from before joining are booked while the customer waits; the sweep does the rest.
+MOST_AT_ONCE = 50
+
+
+def reward_purchase(*, order_id: int, now: datetime) -> None:
+    """
+    Bring the points of an order to what its state asks for: book them as pending, let them become
+    spendable, or undo them. Safe to repeat and in any order of events: nudge and sweep both call it.
+    """
+    with transaction.atomic():
+        purchase = orders.lock_purchase_facts(order_id=order_id)
+        promised = programmes.find_policy(currency=purchase.currency, at=purchase.placed_at)
+        # Orders from before the first version may have been booked under a later one.
+        policy = promised or programmes.find_policy(currency=purchase.currency, at=now)
+        if policy is None:
+            return
+        earned = _find_entry(purchase, policy=policy, kind=Entry.Kind.EARN)
+        policy = _policy_of(purchase, earned=earned, promised=policy)
+        if purchase.is_cancelled:
+            _undo_purchase(purchase, earned=earned, policy=policy, now=now)
+        elif earned is not None:
+            _schedule_purchase(purchase, earned=earned, policy=policy, now=now)
+        elif promised is not None:
+            _book_purchase(purchase, policy=promised, now=now)
+
+
+def reward_earlier_purchases(*, user_id: int, now: datetime) -> int:
+    """
+    Book the orders that a customer placed shortly before joining, as far as the version in force at
+    each of them lets them count; return how many orders that concerns. Safe to repeat. What fails is
+    logged and left to the sweep.
+    """
+    policies = programmes.list_policies(currency="")
+    most = max((policy.claim_days for _from, policy in policies), default=0)
+    if not most:
+        return 0
+    rewarded = 0
+    placed_after = now - timedelta(days=most)
+    earlier = orders.list_order_ids_of_user(user_id=user_id, placed_after=placed_after)
+    for order_id in earlier[:MOST_AT_ONCE]:
+        try:
+            reward_purchase(order_id=order_id, now=now)
+            rewarded += 1
+        except Exception:
+            logger.exception("Order %s from before joining could not be rewarded", order_id)
+    return rewarded
+
+
+def counts_for(purchase: PurchaseFacts, *, account: Account, policy: Policy) -> bool:
+    """
+    Whether an order may earn for a member: one placed since they joined, one that they claimed, or one
+    placed not longer than ``claim_days`` before they joined.
+    """
+    grace = timedelta(days=policy.claim_days)
+    return purchase.is_claimed or purchase.placed_at + grace >= account.member.joined_at
+
+
+def award_for(
+    purchase: PurchaseFacts,
+    *,
+    account_id: int,
+    policy: Policy,
+    earning: Earning,
+    active_at: datetime,
+    expires_from: datetime | None = None,
+) -> Award:
+    """What the ledger is asked to book for an order that earns."""
+    assert policy.rate is not None
+    return Award(
+        account_id=account_id,
+        points=earning.points,
+        idempotency_key=f"purchase:{purchase.number}",
+        source_ref=f"order:{purchase.number}",
+        order_ref=purchase.number,
+        active_at=active_at,
+        expiry_months=policy.expiry_months,
+        unit_value=policy.rate.unit_value,
+        currency=purchase.currency,
+        lines=tuple(line for line in earning.lines if line.basis),
+        explanation={
+            "rule": "PURCHASE",
+            "version": policy.version,
+            "earn_points": policy.rate.earn_points,
+            "earn_amount": str(policy.rate.earn_amount),
+            "currency": purchase.currency,
+            "basis": str(earning.basis),
+            "includes_tax": policy.includes_tax,
+            "includes_shipping": policy.includes_shipping,
+            "rounding": "FLOOR_ONCE",
+        },
+        effective_at=purchase.placed_at,
+        expires_from=expires_from,
+    )
+
+
+def _policy_of(purchase: PurchaseFacts, *, earned: Entry | None, promised: Policy) -> Policy:
+    """What was booked under another version than that of its time stays under that one."""
+    number = earned.explanation.get("version") if earned else None
+    if number is None or number == promised.version:
+        return promised
+    booked_under = programmes.find_policy_of_version(currency=purchase.currency, number=number)
+    return booked_under or promised
+
+
+def _schedule_purchase(purchase: PurchaseFacts, *, earned: Entry, policy: Policy, now: datetime) -> None:
+    active_at = _spendable_from(purchase, policy=policy, now=now)
+    if active_at != FAR_FUTURE:
+        services.schedule_activation(
+            account_id=earned.account_id,
+            source_ref=f"order:{purchase.number}",
+            active_at=active_at,
+            now=now,
+        )
+
+
+def _book_purchase(purchase: PurchaseFacts, *, policy: Policy, now: datetime) -> None:
+    account = points.find_account_of_user(
+        user_id=purchase.user_id, programme_code=loyalty_settings.programme_code
+    )
+    if account is None:
+        return
+    if not (counts_for(purchase, account=account, policy=policy) and policy.can_earn()):
+        return
+    earning = earning_under_policy(lines=purchase.lines, policy=policy)
+    if earning.points == 0:
+        return
+    award = award_for(
+        purchase,
+        account_id=account.pk,
+        policy=policy,
+        earning=earning,
+        active_at=_spendable_from(purchase, policy=policy, now=now),
+    )
+    services.award_points(**award.as_arguments(), now=now)
+
+
+def _spendable_from(purchase: PurchaseFacts, *, policy: Policy, now: datetime) -> datetime:
+    reached_at = None
+    if policy.spendable_status:
+        reached_at = orders.find_status_reached_at(purchase=purchase, status=policy.spendable_status, now=now)
+    return spendable_from(purchase, policy=policy, reached_at=reached_at)
+
+
+def spendable_from(purchase: PurchaseFacts, *, policy: Policy, reached_at: datetime | None) -> datetime:
+    """When points of an order become spendable that reached the policy's status, if it has one, then."""
+    start = reached_at if policy.spendable_status else purchase.placed_at
+    return FAR_FUTURE if start is None else start + timedelta(days=policy.waiting_days)
+
+
+def _undo_purchase(purchase: PurchaseFacts, *, earned: Entry | None, policy: Policy, now: datetime) -> None:
+    """
+    Whoever has the points today: the ledger follows merged accounts. Who has left the programme gets
+    nothing back and owes nothing, as their account is closed.
+    """
+    # Points spent come back first, so that taking back what was earned finds them and makes no deficit.
+    if spent := _find_entry(purchase, policy=policy, kind=Entry.Kind.SPEND):
+        services.return_spend(
+            account_id=spent.account_id,
+            spent=spent,
+            idempotency_key=f"cancel-spend:{purchase.number}",
+            grace_days=policy.return_grace_days,
+            now=now,
+        )
+    if earned:
+        services.clawback_points(
+            account_id=earned.account_id,
+            earned=earned,
+            idempotency_key=f"cancel-earn:{purchase.number}",
+            now=now,
+        )
+
+
+def _find_entry(purchase: PurchaseFacts, *, policy: Policy, kind: str) -> Entry | None:
+    return points.find_entry_of_order(programme_id=policy.programme_id, order_ref=purchase.number, kind=kind)

@@ -1,0 +1,109 @@
+"""What nudges lost and what time made due, found again from the state of the database."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from oscar_loyalty.conf import loyalty_settings
+from oscar_loyalty.flows.expiry import end_expired_holds, settle_due_accounts, warn_expiring_points
+from oscar_loyalty.flows.purchases import reward_purchase
+from oscar_loyalty.outbox.services import delete_sent_messages, relay_messages
+from oscar_loyalty.payments.services import delete_old_events, finish_payments
+from oscar_loyalty.shop.orders import list_missed_order_ids
+
+logger = logging.getLogger(__name__)
+
+#: Orders older than this are not rewarded by a sweep: a shop that installs the app decides on its past
+#: orders itself. Undoing and activating know no such limit.
+REWARD_WITHIN_DAYS = 30
+#: Messages that were sent are kept this long, to answer questions.
+KEEP_SENT_DAYS = 30
+#: The same for what the payment provider told; it repeats itself for some days at most.
+KEEP_EVENT_DAYS = 90
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """How many of each were brought up to date; ``failed`` purchases are tried again next time."""
+
+    purchases: int = 0
+    failed: int = 0
+    holds: int = 0
+    accounts: int = 0
+    warnings: int = 0
+    messages: int = 0
+    payments: int = 0
+
+
+def sweep(
+    *,
+    now: datetime,
+    reward_within_days: int = REWARD_WITHIN_DAYS,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Swept:
+    """
+    Do once what the tasks do all the time; a shop without a broker calls it every few minutes. Safe to
+    run twice and in parallel. While the programme is switched off only card payments are finished.
+    ``on_progress`` is told how many due accounts are settled, and of how many.
+    """
+    paid = finish_payments(now=now)
+    payments = paid.captured + paid.cancelled + paid.events
+    if not loyalty_settings.enabled:
+        return Swept(payments=payments)
+    purchases, failed = reward_missed_purchases(now=now, reward_within_days=reward_within_days)
+    swept = Swept(
+        purchases=purchases,
+        failed=failed,
+        holds=end_expired_holds(now=now),
+        accounts=settle_due_accounts(now=now, on_progress=on_progress),
+        warnings=warn_expiring_points(now=now),
+        messages=relay_outbox(now=now),
+        payments=payments,
+    )
+    forget_old_news(now=now, batches=1)
+    return swept
+
+
+def reward_missed_purchases(
+    *, now: datetime, reward_within_days: int = REWARD_WITHIN_DAYS
+) -> tuple[int, int]:
+    """
+    Bring every order whose points are not what its state asks for to that state; return how many were
+    looked after and how many failed. One order's error stops no other order.
+    """
+    seen: set[int] = set()
+    failed = 0
+    for order_id in list_missed_order_ids(placed_after=now - timedelta(days=reward_within_days)):
+        if order_id in seen:
+            continue
+        seen.add(order_id)
+        try:
+            reward_purchase(order_id=order_id, now=now)
+        except Exception:
+            logger.exception("The points of order %s could not be brought up to date", order_id)
+            failed += 1
+    return len(seen) - failed, failed
+
+
+def relay_outbox(*, now: datetime, limit: int = 10_000) -> int:
+    """Send what is waiting, in batches; return how many were sent."""
+    sent = 0
+    while sent < limit and (count := relay_messages(now=now)):
+        sent += count
+    return sent
+
+
+def forget_old_news(*, now: datetime, batches: int = 100) -> int:
+    """
+    Delete messages that were sent long ago and events of the payment provider that were looked at long
+    ago, in batches; return how many. Safe to run twice and in parallel.
+    """
+    forgotten = 0
+    for delete, days in ((delete_sent_messages, KEEP_SENT_DAYS), (delete_old_events, KEEP_EVENT_DAYS)):
+        for _ in range(batches):
+            count = delete(before=now - timedelta(days=days))
+            forgotten += count
+            if not count:
+                break
+    return forgotten

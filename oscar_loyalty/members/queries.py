@@ -1,0 +1,52 @@
+import unicodedata
+
+from django.contrib.auth import get_user_model
+
+from oscar_loyalty.members.models import Consent, Member
+
+
+def find_member(*, user_id: int | None) -> Member | None:
+    """The membership of a customer, whether active or left; none for guests. Who was merged into
+    another member is that one."""
+    if user_id is None:
+        return None
+    member = Member.objects.select_related("merged_into").filter(user_id=user_id).first()
+    return member and (member.merged_into or member)
+
+
+def find_active_member(*, user_id: int | None) -> Member | None:
+    """The membership of a customer who takes part today."""
+    member = find_member(user_id=user_id)
+    return member if member is not None and member.status == Member.Status.ACTIVE else None
+
+
+def find_member_with_email(*, email: str) -> Member | None:
+    """
+    The one active member who can be reached at an address; ``None`` when there is none, or when several
+    share it. Addresses are compared without case, and character by character: no look-alikes.
+    """
+    field = f"user__{get_user_model().get_email_field_name()}"
+    rows = Member.objects.select_related("user", "merged_into").filter(
+        **{f"{field}__iexact": email, "user__is_active": True}
+    )
+    found = {
+        member.merged_into or member
+        for member in rows
+        if _fold(getattr(member.user, get_user_model().get_email_field_name())) == _fold(email)
+    }
+    active = [member for member in found if member.status == Member.Status.ACTIVE]
+    return active[0] if len(active) == 1 else None
+
+
+def find_consent(*, member_id: int, purpose: str) -> Consent | None:
+    """The newest answer of a member to one question, if they were ever asked."""
+    return Consent.objects.filter(member_id=member_id, purpose=purpose).order_by("-id").first()
+
+
+def has_consent(*, member_id: int, purpose: str) -> bool:
+    latest = find_consent(member_id=member_id, purpose=purpose)
+    return latest is not None and latest.granted
+
+
+def _fold(email: str) -> str:
+    return unicodedata.normalize("NFKC", email).casefold()

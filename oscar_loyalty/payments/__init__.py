@@ -1,0 +1,1 @@
+"""Card payment: authorise, place the order, capture after commit. The only room that talks to Stripe."""

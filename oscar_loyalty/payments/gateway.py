@@ -1,0 +1,132 @@
+"""What this room needs from a payment provider, in our words. Stripe is one way to keep this promise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+from django.utils.module_loading import import_string
+
+from ..conf import loyalty_settings
+
+
+class IntentStatus(StrEnum):
+    """Where an intent to pay stands at the provider."""
+
+    PENDING = "PENDING"
+    """Waits for a card."""
+    ACTION_REQUIRED = "ACTION_REQUIRED"
+    """The shopper must prove who they are (3-D Secure)."""
+    PROCESSING = "PROCESSING"
+    """The provider has not decided yet."""
+    AUTHORISED = "AUTHORISED"
+    """The money is reserved and can be taken."""
+    CAPTURED = "CAPTURED"
+    """The money is taken."""
+    CANCELLED = "CANCELLED"
+    """Nothing is reserved, and nothing ever will be."""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """One intent to pay as the provider sees it now. Amounts are in units of ``currency``, not in cents."""
+
+    intent_id: str
+    status: IntentStatus
+    amount: Decimal
+    currency: str
+    reference: str
+    """Our own id of the payment, handed in when the intent was created."""
+    capturable: Decimal = Decimal(0)
+    redirect_url: str = ""
+    """Where the shopper must go when the status is ``ACTION_REQUIRED``."""
+    client_secret: str = field(default="", repr=False)
+    """Lets the shopper's browser confirm this one intent. Never stored, never logged."""
+
+
+@dataclass(frozen=True)
+class GatewayEvent:
+    """News whose sender is proved. Only a hint to look again: what it says is not believed."""
+
+    event_id: str
+    kind: str
+    object_id: str
+
+
+class CardDeclined(Exception):
+    """The bank said no. ``code`` is the provider's reason; the shopper may try another card."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class GatewayRefused(Exception):
+    """The provider understood and will not do it, however often it is asked. ``code`` says why."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class GatewayUnavailable(Exception):
+    """No answer, or none that says what happened. Asking again with the same key is safe."""
+
+
+class ForgedEvent(Exception):
+    """The call was not signed with our secret, or not just now."""
+
+
+class InexactAmount(ValueError):
+    """The amount is not a whole number of the smallest coins of its currency."""
+
+
+class PaymentGateway(Protocol):
+    """
+    A provider that can reserve money first and take it later.
+
+    Each call that changes something carries an idempotency key: the same key twice does it once.
+
+    :raises GatewayUnavailable: from every method that calls the provider
+    :raises GatewayRefused: the same
+    """
+
+    def create_intent(
+        self, *, amount: Decimal, currency: str, reference: str, basket_id: str, idempotency_key: str
+    ) -> Intent:
+        """Announce a payment that is to be authorised first and captured later."""
+
+    def retrieve_intent(self, *, intent_id: str) -> Intent:
+        """Return the intent as it is now."""
+
+    def confirm_intent(
+        self, *, intent_id: str, payment_method: str, return_url: str, idempotency_key: str
+    ) -> Intent:
+        """
+        Try to reserve the money on this card.
+
+        :raises CardDeclined: the bank refused; the intent can be confirmed with another card
+        """
+
+    def capture_intent(
+        self, *, intent_id: str, amount: Decimal, currency: str, idempotency_key: str
+    ) -> Intent:
+        """Take the money that was reserved, at most once."""
+
+    def cancel_intent(self, *, intent_id: str, idempotency_key: str) -> Intent:
+        """Let go of what was reserved."""
+
+    def read_event(self, *, payload: bytes, signature: str, now: datetime) -> GatewayEvent:
+        """
+        Check who sent these bytes and return what they are about.
+
+        :raises ForgedEvent: not signed by the provider, too old, or from the future
+        """
+
+
+def get_gateway() -> PaymentGateway:
+    """Return the gateway named by ``OSCAR_LOYALTY_PAYMENT_GATEWAY``."""
+    return import_string(loyalty_settings.payment_gateway)()  # type: ignore[no-any-return]

@@ -1,0 +1,97 @@
+"""The front door for events of the shop: hear, hand over, never raise. One screen."""
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.apps import apps as installed_apps
+from django.db import connections, router
+from django.db.models.signals import post_delete, post_save
+from django.dispatch import receiver
+from django.utils import timezone
+from django.utils.translation import get_language
+from oscar.core.loading import get_class, get_model
+
+from oscar_loyalty import tasks
+from oscar_loyalty.conf import loyalty_settings
+from oscar_loyalty.flows import claims, redemption
+from oscar_loyalty.points import append_only
+from oscar_loyalty.shop import offers
+from oscar_loyalty.shop.baskets import basket_ref
+
+logger = logging.getLogger(__name__)
+Basket = get_model("basket", "Basket")
+voucher_addition = get_class("basket.signals", "voucher_addition")
+order_placed = get_class("order.signals", "order_placed")
+order_status_changed = get_class("order.signals", "order_status_changed")
+
+
+def quietly(hear: Callable[..., None]) -> Callable[..., None]:
+    """Our mistakes are logged; the shop's own work goes on."""
+
+    @functools.wraps(hear)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        if loyalty_settings.enabled:
+            try:
+                hear(*args, **kwargs)
+            except Exception:
+                logger.exception("%s failed", hear.__name__)
+
+    return wrapper
+
+
+@receiver(order_placed)
+@quietly
+def on_order_placed(*, order: Any, **_later: Any) -> None:
+    tasks.nudge(tasks.reward_purchase, order_id=order.pk)
+    if loyalty_settings.claim_mail and order.user_id is None and order.guest_email:
+        claims.announce_claim(order_id=order.pk, language=get_language() or "", now=timezone.now())
+
+
+def on_claim_announced(payload: dict[str, Any]) -> None:
+    """The outbox relays it. A mail server that refuses is tried again later."""
+    claims.send_claim_link(
+        order_id=payload["order_id"], language=payload["language"], now=timezone.now(), raises=True
+    )
+
+
+@receiver(order_status_changed)
+@quietly
+def on_order_status_changed(*, order: Any, **_later: Any) -> None:
+    tasks.nudge(tasks.reward_purchase, order_id=order.pk)
+
+
+@receiver(voucher_addition)
+@quietly
+def on_voucher_added(*, basket: Any, **_later: Any) -> None:
+    offers.make_room_for_voucher(basket)
+
+
+@receiver(post_save, sender=Basket)
+@quietly
+def on_basket_saved(*, instance: Any, raw: bool, **_later: Any) -> None:
+    if instance.status == Basket.MERGED and instance.owner_id and not raw:
+        redemption.move_redemption(ref=basket_ref(instance), owner_id=instance.owner_id, now=timezone.now())
+
+
+@receiver(post_delete, sender=Basket)
+@quietly
+def on_basket_deleted(*, instance: Any, **_later: Any) -> None:
+    if instance.owner_id:
+        redemption.end_redemption(ref=basket_ref(instance), now=timezone.now())
+
+
+def on_migrated(*, using: str, **_later: Any) -> None:
+    """The offer that carries points is data of the shop's own tables, once these are there."""
+    offer = get_model("offer", "ConditionalOffer")
+    if router.allow_migrate_model(using, offer):
+        with connections[using].cursor() as cursor:
+            tables = connections[using].introspection.table_names(cursor)
+        if offer._meta.db_table in tables:
+            offers.ensure_offer()
+
+
+def on_migrated_guard_ledger(*, using: str, apps: Any = installed_apps, **_later: Any) -> None:
+    """Altering a table on SQLite drops its triggers without a word. They come back here."""
+    append_only.restore(connections[using], apps=apps)

@@ -1,0 +1,34 @@
+from django.urls import path, re_path
+
+from oscar_loyalty.rest_api.base import NothingHere
+from oscar_loyalty.rest_api.schema import SchemaView
+from oscar_loyalty.rest_api.v1.claims import ClaimLinkView, ClaimsView
+from oscar_loyalty.rest_api.v1.ledger import LedgerView, LotsView
+from oscar_loyalty.rest_api.v1.me import MarketingConsentView, MembershipView, MeView
+from oscar_loyalty.rest_api.v1.payments import PaymentView
+from oscar_loyalty.rest_api.v1.previews import EarnPreviewsView
+from oscar_loyalty.rest_api.v1.programme import ProgrammeView
+from oscar_loyalty.rest_api.v1.redemption import BasketRedemptionView
+from oscar_loyalty.rest_api.v1.stripe_webhook import stripe_webhook
+from oscar_loyalty.rest_api.v1.transfers import TransfersView
+
+app_name = "loyalty_api"
+
+urlpatterns = [
+    path("programme", ProgrammeView.as_view(), name="programme"),
+    path("me", MeView.as_view(), name="me"),
+    path("me/membership", MembershipView.as_view(), name="membership"),
+    path("me/consents/marketing", MarketingConsentView.as_view(), name="marketing-consent"),
+    path("me/ledger", LedgerView.as_view(), name="ledger"),
+    path("me/lots", LotsView.as_view(), name="lots"),
+    path("me/transfers", TransfersView.as_view(), name="transfers"),
+    path("earn-previews", EarnPreviewsView.as_view(), name="earn-previews"),
+    path("basket/redemption", BasketRedemptionView.as_view(), name="basket-redemption"),
+    path("claims", ClaimsView.as_view(), name="claims"),
+    path("claims/link", ClaimLinkView.as_view(), name="claim-link"),
+    path("payments", PaymentView.as_view(), name="payments"),
+    path("stripe/webhook", stripe_webhook, name="stripe-webhook"),
+    path("schema", SchemaView.as_view(), name="schema"),
+    # Last: whatever else is asked for under this address.
+    re_path(r"^.*$", NothingHere.as_view()),
+]

@@ -1,0 +1,338 @@
+"""Orders as facts: the only place that reads Oscar's orders for earning."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Exists, IntegerField, Min, OuterRef, Q, QuerySet
+from django.db.models.functions import Cast, Coalesce, Mod
+from oscar.core.loading import get_model
+
+from oscar_loyalty.conf import loyalty_settings
+from oscar_loyalty.members.models import ClaimedOrder, Member
+from oscar_loyalty.points.models import Account, Entry, Lot
+from oscar_loyalty.points.rules import PurchaseLine
+from oscar_loyalty.programmes.models import ProgrammeVersion
+from oscar_loyalty.programmes.rules import FAR_FUTURE
+
+
+@dataclass(frozen=True, kw_only=True)
+class PurchaseFacts:
+    """
+    One order. ``number`` is its reference in the ledger. ``user_id`` is the customer whom its points
+    belong to: who placed it or, when a guest did, who claimed it (``is_claimed``).
+    """
+
+    order_id: int
+    number: str
+    user_id: int | None
+    is_claimed: bool
+    currency: str
+    placed_at: datetime
+    status: str
+    is_cancelled: bool
+    lines: tuple[PurchaseLine, ...]
+
+
+class PurchaseMissing(LookupError):
+    """The order does not exist (any more)."""
+
+
+def lock_purchase_facts(*, order_id: int) -> PurchaseFacts:
+    """
+    Facts of an order under its row lock, so that an order being cancelled and being rewarded at the
+    same time are judged one after the other. Call inside a transaction.
+
+    :raises PurchaseMissing: there is no such order
+    """
+    order = get_model("order", "Order").objects.select_for_update().filter(pk=order_id).first()
+    if order is None:
+        raise PurchaseMissing(order_id)
+    return get_purchase_facts(order)
+
+
+def get_purchase_facts(order: Any) -> PurchaseFacts:
+    """Facts of an order at hand, to be read only: nothing is locked."""
+    claims = _claimants_of([order.number]) if order.user_id is None else {}
+    return _facts(order, claims=claims, lines=tuple(_lines_of(order)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestOrder:
+    """An order with the address a guest gave; not ``is_guests`` once it belongs to a customer account."""
+
+    purchase: PurchaseFacts
+    email: str
+    is_guests: bool
+
+
+def find_guest_order(*, order_id: int | None = None, number: str | None = None) -> GuestOrder | None:
+    """An order by its id or its number, read only; ``None`` when it was placed by a customer, or is gone."""
+    wanted = {"pk": order_id} if number is None else {"number": number}
+    order = get_model("order", "Order").objects.filter(**wanted).first()
+    if order is None or not order.guest_email:
+        return None
+    return GuestOrder(
+        purchase=get_purchase_facts(order), email=order.guest_email, is_guests=order.user_id is None
+    )
+
+
+def find_order_id(*, number: str, proof: str) -> int | None:
+    """The order of a guest who shows the proof in Oscar's own link to their order."""
+    order = get_model("order", "Order").objects.filter(number=number, user=None).first()
+    return order.pk if order is not None and order.check_verification_hash(proof) else None
+
+
+def list_guest_order_ids(*, email: str, placed_after: datetime) -> list[int]:
+    """Guests' orders with an address from a moment on that nobody has claimed, oldest first."""
+    claims = ClaimedOrder.objects.filter(order_number=OuterRef("number"))
+    found = get_model("order", "Order").objects.filter(
+        ~Exists(claims), date_placed__gte=placed_after, user=None, guest_email__iexact=email
+    )
+    return list(found.order_by("date_placed", "pk").values_list("pk", flat=True))
+
+
+def find_purchase_facts(order_ids: Collection[int], *, lock: bool) -> list[PurchaseFacts]:
+    """
+    Facts of many orders, in ascending order of their ids, in three statements whatever their number.
+    With ``lock`` under their row locks, as :func:`lock_purchase_facts`; what is gone is left out.
+    """
+    model = get_model("order", "Order")
+    found = model.objects.filter(pk__in=order_ids).order_by("pk")
+    found = found.only(
+        *("id", "number", "user_id", "currency", "date_placed", "status"),
+        *("shipping_incl_tax", "shipping_excl_tax"),
+    )
+    if lock:
+        found = found.select_for_update()
+    orders = list(found)
+    claims = _claimants_of([order.number for order in orders if order.user_id is None])
+    lines: dict[int, list[PurchaseLine]] = defaultdict(list)
+    rows = get_model("order", "Line").objects.filter(order_id__in=order_ids).order_by("pk")
+    for pk, order_id, product_id, own_class, parent_class, incl_tax, excl_tax in rows.values_list(
+        *("pk", "order_id", "product_id", "product__product_class_id", "product__parent__product_class_id"),
+        *("line_price_incl_tax", "line_price_excl_tax"),
+    ):
+        line = PurchaseLine(
+            ref=f"line:{pk}",
+            product_id=product_id,
+            product_class_id=own_class or parent_class,
+            incl_tax=incl_tax,
+            excl_tax=excl_tax,
+        )
+        lines[order_id].append(line)
+    return [_facts(order, claims=claims, lines=(*lines[order.pk], _shipping_of(order))) for order in orders]
+
+
+def _facts(order: Any, *, claims: dict[str, int | None], lines: tuple[PurchaseLine, ...]) -> PurchaseFacts:
+    return PurchaseFacts(
+        order_id=order.pk,
+        number=order.number,
+        user_id=claims.get(order.number, order.user_id),
+        is_claimed=order.number in claims,
+        currency=order.currency,
+        placed_at=order.date_placed,
+        status=order.status,
+        is_cancelled=order.status in loyalty_settings.cancelled_statuses,
+        lines=lines,
+    )
+
+
+def _claimants_of(numbers: list[str]) -> dict[str, int | None]:
+    """Who claimed which of these guests' orders. No statement when there is none to ask for."""
+    if not numbers:
+        return {}
+    claims = ClaimedOrder.objects.filter(order_number__in=numbers)
+    return dict(claims.values_list("order_number", "member__user_id"))
+
+
+def find_status_reached_at(*, purchase: PurchaseFacts, status: str, now: datetime) -> datetime | None:
+    """
+    When an order first reached ``status``; ``now`` when it has it without a history row (set by an
+    import or in the admin); ``None`` while it never had it.
+    """
+    changes = get_model("order", "OrderStatusChange").objects.filter(
+        order_id=purchase.order_id, new_status=status
+    )
+    first = changes.order_by("date_created").values_list("date_created", flat=True).first()
+    if first is not None:
+        return first  # type: ignore[no-any-return]
+    return now if purchase.status == status else None
+
+
+def find_statuses_reached_at(
+    order_ids: Collection[int], *, statuses: Collection[str]
+) -> dict[tuple[int, str], datetime]:
+    """When orders first reached statuses, as far as their history says: one statement."""
+    if not statuses:
+        return {}
+    changes = get_model("order", "OrderStatusChange").objects.filter(
+        order_id__in=order_ids, new_status__in=statuses
+    )
+    rows = changes.values_list("order_id", "new_status").annotate(first=Min("date_created")).order_by()
+    return {(order_id, status): first for order_id, status, first in rows}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineTitle:
+    """How the order called one of its lines; ``product_id`` only while the product exists."""
+
+    title: str
+    product_id: int | None
+
+
+def find_line_titles(refs: Iterable[str]) -> dict[str, LineTitle]:
+    """Titles of order lines by their reference in the ledger; no entry for lines that are gone."""
+    ids = [int(ref.removeprefix("line:")) for ref in refs if ref.startswith("line:")]
+    if not ids:
+        return {}
+    rows = get_model("order", "Line").objects.filter(pk__in=ids).values_list("pk", "title", "product_id")
+    return {f"line:{pk}": LineTitle(title=title, product_id=product) for pk, title, product in rows}
+
+
+def find_order_ids(numbers: Iterable[str], *, user_id: int | None = None) -> dict[str, int]:
+    """Keys of orders by their numbers, of one customer if ``user_id`` says so; nothing for orders that
+    are gone. One statement."""
+    wanted = {number for number in numbers if number}
+    if not wanted:
+        return {}
+    orders = get_model("order", "Order").objects.filter(number__in=wanted)
+    if user_id is not None:
+        orders = orders.filter(user_id=user_id)
+    return dict(orders.values_list("number", "pk"))
+
+
+def list_missed_order_ids(*, placed_after: datetime) -> Iterator[int]:
+    """
+    Orders whose points are not what their state asks for, because a nudge was lost or the status was
+    changed without one: not rewarded yet (only those placed after a moment), cancelled but not undone,
+    or waiting for a status that they have reached.
+    """
+    orders = get_model("order", "Order").objects
+    entries = Entry.objects.filter(order_ref=OuterRef("number"))
+    cancelled = Q(status__in=loyalty_settings.cancelled_statuses)
+    claimed = ClaimedOrder.objects.filter(
+        order_number=OuterRef("number"), member__status=Member.Status.ACTIVE, member__user__isnull=False
+    )
+    unrewarded = (
+        orders.filter(~cancelled, date_placed__gte=placed_after)
+        .filter(
+            Q(user__loyalty_member__status="ACTIVE")
+            | Q(user__loyalty_member__merged_into__status="ACTIVE")
+            | Q(Exists(claimed), user=None)
+        )
+        .filter(~Exists(entries.filter(kind=Entry.Kind.EARN)))
+    )
+    reversal = Entry.objects.filter(reverses=OuterRef("pk"))
+    # On a closed account nothing is undone: see points.services.clawback_points.
+    not_undone = (
+        entries.filter(kind__in=(Entry.Kind.EARN, Entry.Kind.SPEND))
+        .exclude(account__status=Account.Status.CLOSED)
+        .filter(~Exists(reversal))
+    )
+    still_booked = orders.filter(cancelled).filter(Exists(not_undone))
+    yield from unrewarded.order_by("pk").values_list("pk", flat=True).iterator()
+    yield from still_booked.order_by("pk").values_list("pk", flat=True).iterator()
+    yield from _list_waiting_for_status()
+
+
+def _list_waiting_for_status() -> Iterator[int]:
+    waiting = Lot.objects.filter(
+        open=True, active_at=FAR_FUTURE, pending__gt=0, source_ref__startswith="order:"
+    )
+    batch: list[str] = []
+    for source_ref in waiting.order_by("id").values_list("source_ref", flat=True).iterator():
+        batch.append(source_ref.removeprefix("order:"))
+        if len(batch) == 500:
+            yield from _ids_of(batch)
+            batch = []
+    yield from _ids_of(batch)
+
+
+def _ids_of(numbers: list[str]) -> list[int]:
+    """Orders among these that have, or once had, a status that makes points spendable."""
+    statuses = set(ProgrammeVersion.objects.values_list("spendable_status", flat=True))
+    reached = get_model("order", "OrderStatusChange").objects.filter(
+        order_id=OuterRef("pk"), new_status__in=statuses
+    )
+    orders = get_model("order", "Order").objects.filter(number__in=numbers)
+    orders = orders.filter(Q(status__in=statuses) | Exists(reached))
+    return list(orders.order_by("pk").values_list("pk", flat=True))
+
+
+def _lines_of(order: Any) -> Iterator[PurchaseLine]:
+    for line in order.lines.select_related("product__parent").order_by("pk"):
+        product = line.product
+        parent = product.parent if product is not None else None
+        yield PurchaseLine(
+            ref=f"line:{line.pk}",
+            product_id=line.product_id,
+            product_class_id=product.product_class_id or (parent and parent.product_class_id)
+            if product is not None
+            else None,
+            incl_tax=line.line_price_incl_tax,
+            excl_tax=line.line_price_excl_tax,
+        )
+    yield _shipping_of(order)
+
+
+def _shipping_of(order: Any) -> PurchaseLine:
+    return PurchaseLine(
+        ref="shipping",
+        product_id=None,
+        product_class_id=None,
+        incl_tax=order.shipping_incl_tax,
+        excl_tax=order.shipping_excl_tax,
+        is_shipping=True,
+    )
+
+
+def list_order_ids_of_user(*, user_id: int, placed_after: datetime) -> list[int]:
+    """Orders of a customer from a moment on, oldest first."""
+    orders = get_model("order", "Order").objects.filter(user_id=user_id, date_placed__gte=placed_after)
+    return list(orders.order_by("date_placed", "pk").values_list("pk", flat=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Period:
+    """Orders placed from ``since`` to before ``until``; of these, cut into ``parts``, number ``part``."""
+
+    since: datetime
+    until: datetime
+    part: int = 0
+    parts: int = 1
+
+
+def count_orders(period: Period) -> int:
+    return _orders_of(period).count()
+
+
+def list_order_ids(period: Period, *, size: int) -> Iterator[list[int]]:
+    """
+    Ids of the orders of a period in the order in which they were placed, ``size`` at a time. Each page
+    starts after the last row of the one before it, so that memory and time stay the same for each.
+    """
+    after: tuple[datetime, int] | None = None
+    while True:
+        orders = _orders_of(period).order_by("date_placed", "pk")
+        if after is not None:
+            moment, pk = after
+            orders = orders.filter(date_placed__gte=moment).exclude(date_placed=moment, pk__lte=pk)
+        rows = list(orders.values_list("date_placed", "pk")[:size])
+        if not rows:
+            return
+        after = rows[-1]
+        yield [pk for _moment, pk in rows]
+
+
+def _orders_of(period: Period) -> QuerySet[Any]:
+    orders: QuerySet[Any] = get_model("order", "Order").objects.filter(
+        date_placed__gte=period.since, date_placed__lt=period.until
+    )
+    if period.parts > 1:
+        # One customer's orders stay in one part, so that no two parts want the same account.
+        whose = Mod(Coalesce("user_id", "pk"), period.parts)
+        orders = orders.annotate(part=Cast(whose, IntegerField())).filter(part=period.part)
+    return orders

@@ -1,0 +1,138 @@
+"""
+Every background task: ids in, one call. They only need to be run; what runs them is the shop's choice.
+
+A task may run twice or never: a repeated one changes nothing, and the sweeps among them find what a
+lost one left undone. So a missing worker or broker costs time, not points.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+from celery import Task, current_app, shared_task
+from celery.schedules import crontab
+from django.db import OperationalError, transaction
+from django.utils import timezone
+
+from oscar_loyalty.conf import loyalty_settings
+from oscar_loyalty.flows import auditing, expiry, purchases, sweeping
+from oscar_loyalty.payments import services
+from oscar_loyalty.shop.orders import PurchaseMissing
+
+logger = logging.getLogger(__name__)
+
+_Arguments = ParamSpec("_Arguments")
+
+
+def reliable(work: "Callable[_Arguments, None]") -> "Task[_Arguments, None]":
+    """A task that a lost worker hands on, and that is tried again when the database was not there."""
+    make_task = shared_task(
+        acks_late=True, autoretry_for=(OperationalError,), retry_backoff=True, ignore_result=True
+    )
+    return make_task(work)
+
+
+def nudge(task: "Task[..., None]", **ids: int) -> None:
+    """
+    Have ``task`` run soon after the current transaction commits. Never raises and never waits for an
+    answer: a shop without a broker sends nothing, and one whose broker is down logs it; the sweep finds
+    what was not sent. Send one nudge for each order, because a refused broker costs half a second.
+    """
+
+    def send() -> None:
+        # A nested function: on Django 5.2 a partial under robust=True breaks Django's own error logging.
+        if not has_broker():
+            return
+        try:
+            task.apply_async(kwargs=ids, retry=False)
+        except Exception:
+            logger.exception("%s %s could not be sent; the sweep will do it", task.name, ids)
+
+    transaction.on_commit(send, robust=True)
+
+
+def has_broker() -> bool:
+    """Whether somebody is there to take tasks, as far as the settings say."""
+    return bool(current_app.conf.task_always_eager or current_app.conf.broker_write_url)
+
+
+@reliable
+def reward_purchase(*, order_id: int, **_later: object) -> None:
+    if not loyalty_settings.enabled:
+        return
+    try:
+        purchases.reward_purchase(order_id=order_id, now=timezone.now())
+    except PurchaseMissing:
+        logger.warning("Order %s is gone: nothing to reward", order_id)
+
+
+@reliable
+def reward_missed_purchases(**_later: object) -> None:
+    if loyalty_settings.enabled:
+        sweeping.reward_missed_purchases(now=timezone.now())
+
+
+@reliable
+def settle_due_accounts(**_later: object) -> None:
+    if loyalty_settings.enabled:
+        expiry.settle_due_accounts(now=timezone.now())
+
+
+@reliable
+def end_expired_holds(**_later: object) -> None:
+    if loyalty_settings.enabled:
+        expiry.end_expired_holds(now=timezone.now())
+
+
+@reliable
+def warn_expiring_points(**_later: object) -> None:
+    if loyalty_settings.enabled:
+        expiry.warn_expiring_points(now=timezone.now())
+
+
+@reliable
+def finish_payments(**_later: object) -> None:
+    # Also while the programme is switched off: money that was authorised must be captured or let go.
+    services.finish_payments(now=timezone.now())
+
+
+@reliable
+def relay_outbox(**_later: object) -> None:
+    if loyalty_settings.enabled:
+        sweeping.relay_outbox(now=timezone.now())
+
+
+@reliable
+def forget_old_news(**_later: object) -> None:
+    sweeping.forget_old_news(now=timezone.now())
+
+
+@reliable
+def audit_ledger(**_later: object) -> None:
+    # One that a lost worker left unfinished goes on. What it finds, `loyalty_doctor` tells.
+    auditing.audit_ledger(clock=timezone.now, resume=True)
+
+
+#: For the shop's Celery app: ``app.conf.beat_schedule = {**app.conf.beat_schedule, **beat_schedule}``.
+beat_schedule: dict[str, dict[str, Any]] = {
+    "loyalty-relay-outbox": {"task": "oscar_loyalty.tasks.relay_outbox", "schedule": 30},
+    "loyalty-end-expired-holds": {"task": "oscar_loyalty.tasks.end_expired_holds", "schedule": 60},
+    "loyalty-finish-payments": {"task": "oscar_loyalty.tasks.finish_payments", "schedule": 60},
+    "loyalty-warn-expiring-points": {
+        "task": "oscar_loyalty.tasks.warn_expiring_points",
+        "schedule": crontab(hour="7", minute="30"),
+    },
+    "loyalty-settle-due-accounts": {"task": "oscar_loyalty.tasks.settle_due_accounts", "schedule": 300},
+    "loyalty-reward-missed-purchases": {
+        "task": "oscar_loyalty.tasks.reward_missed_purchases",
+        "schedule": crontab(minute="*/10"),
+    },
+    "loyalty-forget-old-news": {
+        "task": "oscar_loyalty.tasks.forget_old_news",
+        "schedule": crontab(hour="4", minute="10"),
+    },
+    "loyalty-audit-ledger": {
+        "task": "oscar_loyalty.tasks.audit_ledger",
+        "schedule": crontab(hour="3", minute="10", day_of_week="sunday"),
+    },
+}

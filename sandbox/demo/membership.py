@@ -1,0 +1,97 @@
+"""The past of the loyalty programme: who joined, and what their orders earned, booked by the app itself."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from random import Random
+
+from django.contrib.auth import get_user_model
+from oscar.core.loading import get_model
+
+from oscar_loyalty.conf import loyalty_settings
+from oscar_loyalty.flows.membership import join_programme
+from oscar_loyalty.flows.purchases import reward_purchase
+from oscar_loyalty.points.models import Account, Adjustment
+from oscar_loyalty.points.services import book_adjustment, settle_account
+from oscar_loyalty.programmes.models import CurrencyRate, ProgrammeVersion
+from oscar_loyalty.programmes.services import publish_version, set_up_programme
+
+from .people import PEOPLE
+
+User = get_user_model()
+
+#: Of the customers who are not demo logins, how many take part.
+SHARE_OF_MEMBERS = 0.7
+CONFIRMED_IN = "Complete"
+
+
+def write_membership(
+    random: Random, *, opened_at: datetime, until: datetime, report: Callable[[str], None]
+) -> None:
+    """Two versions of the programme, members since their first visit, and the points of their orders."""
+    report("The loyalty programme and its members")
+    _write_programme(opened_at=opened_at, until=until)
+    people = {person.email: person.member for person in PEOPLE}
+    for user in User.objects.order_by("pk"):
+        if people.get(user.email, random.random() < SHARE_OF_MEMBERS) and not user.is_staff:
+            join_programme(user_id=user.pk, now=user.date_joined, marketing=random.random() < 0.4)
+    orders = get_model("order", "Order").objects.filter(user__loyalty_member__isnull=False)
+    report(f"The points of {orders.count()} orders")
+    for order_id, placed_at in list(orders.order_by("date_placed", "pk").values_list("pk", "date_placed")):
+        reward_purchase(order_id=order_id, now=placed_at)
+    for account_id in list(Account.objects.values_list("pk", flat=True)):
+        settle_account(account_id=account_id, now=until)
+    _write_goodwill(now=until)
+
+
+def _write_programme(*, opened_at: datetime, until: datetime) -> None:
+    """In its first year points lived for twelve months; since then for three years."""
+    programme = set_up_programme(
+        code=loyalty_settings.programme_code,
+        name="Morgenrot-Punkte",
+        time_zone="Europe/Berlin",
+        currencies=["EUR"],
+        terms_version="2025-1",
+        promises={"spendable_status": CONFIRMED_IN, "expiry_months": 12},
+        now=opened_at,
+    )
+    if programme.versions.count() == 1:
+        now = until - timedelta(days=240)
+        publish_version(
+            version=ProgrammeVersion(
+                programme=programme,
+                terms_version="2026-1",
+                note="Points live for three years instead of one",
+                spendable_status=CONFIRMED_IN,
+                minimum_points=50,
+            ),
+            rates=[CurrencyRate(currency="EUR")],
+            active_from=now,
+            now=now,
+        )
+
+
+def _write_goodwill(*, now: datetime) -> None:
+    """Something that staff credited, with a text for the customer."""
+    hanna = next(person for person in PEOPLE if person.member)
+    manager = User.objects.filter(is_superuser=True).order_by("pk").first()
+    account = Account.objects.filter(member__user__email=hanna.email).first()
+    if account is None or manager is None:
+        return
+    adjustment = Adjustment.objects.create(
+        account=account,
+        points=250,
+        reason_code=Adjustment.Reason.GOODWILL,
+        customer_text_de="Entschuldigung für die zerbrochene Tasse",
+        customer_text_en="Sorry for the broken cup",
+        requested_by=manager,
+        requested_at=now,
+    )
+    book_adjustment(
+        adjustment=adjustment,
+        expiry_months=36,
+        unit_value=Decimal("0.01"),
+        currency="EUR",
+        actor_id=manager.pk,
+        now=now,
+    )

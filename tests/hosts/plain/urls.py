@@ -1,0 +1,15 @@
+from django.apps import apps
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("admin/", admin.site.urls),
+    path("", include("oscar_loyalty.urls")),
+]
+
+if settings.WITH_OSCARAPI:
+    urlpatterns.append(path("api/", include("oscarapi.urls")))
+
+urlpatterns.append(path("", include(apps.get_app_config("oscar").urls[0])))

@@ -1,0 +1,163 @@
+"""
+The office of the running shop: ``python -m tests.journeys.clerk`` answers questions, one a line.
+
+It runs under the shop's own settings, which the process of the tests cannot.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from decimal import Decimal
+from typing import Any
+
+import django
+from django.apps import apps
+from django.conf import settings
+from django.core.management import call_command
+from django.db import transaction
+from django.utils import timezone
+
+
+def open_shop(*, customers: int, orders: int) -> None:
+    """Make the database and fill it; nobody has ordered since."""
+    # Straight from the models, as the suite does it: a minute less. The migrations have tests of their own.
+    settings.MIGRATION_MODULES = dict.fromkeys((app.label for app in apps.get_app_configs()), None)
+    call_command("migrate", run_syncdb=True, verbosity=0)
+    call_command("seed_shop", customers=customers, orders=orders, stdout=sys.stderr)
+    call_command("loyalty_setup", currency=["EUR"], stdout=sys.stderr)
+
+
+def read_account(*, person: str) -> dict[str, Any]:
+    from oscar_loyalty.points import queries
+
+    account = _find_account(person)
+    lots = queries.list_open_lots(account_id=account.pk)
+    entries = queries.list_entries(account_id=account.pk)
+    return {
+        "balance": vars_of(queries.get_balance(account=account, now=timezone.now())),
+        "lots": sorted([lot.pk, lot.pending, lot.remaining, lot.expires_at.isoformat()] for lot in lots),
+        "entries": [[entry.kind, entry.order_ref] for entry in entries.order_by("pk")],
+    }
+
+
+def read_orders(*, person: str) -> list[dict[str, Any]]:
+    from oscar.core.loading import get_model
+
+    orders = get_model("order", "Order").objects.filter(user=_find_user(person))
+    orders = orders.filter(date_placed__gt=_opened_at).order_by("-pk")
+    return [
+        {
+            "number": order.number,
+            "status": order.status,
+            "total": str(order.total_incl_tax),
+            "discount": str(order.total_discount_incl_tax),
+            "lines": order.lines.count(),
+            "intents": list(order.sources.values_list("reference", flat=True)),
+        }
+        for order in orders
+    ]
+
+
+def empty_basket(*, person: str) -> None:
+    """Leave nothing behind of what an earlier journey began."""
+    from oscar.core.loading import get_model
+
+    get_model("basket", "Basket").objects.filter(owner=_find_user(person)).exclude(
+        status="Submitted"
+    ).delete()
+
+
+def set_status(*, number: str, status: str) -> None:
+    from oscar.core.loading import get_model
+
+    get_model("order", "Order").objects.get(number=number).set_status(status)
+
+
+def find_products(*, count: int) -> list[dict[str, Any]]:
+    """Stand-alone products with plenty in stock, dearest first."""
+    from oscar.core.loading import get_model
+
+    records = get_model("partner", "StockRecord").objects.filter(
+        product__structure="standalone", product__is_public=True, num_in_stock__gte=10
+    )
+    return [
+        {
+            "id": record.product_id,
+            "slug": record.product.slug,
+            "title": record.product.get_title(),
+            "price": str(record.price),
+        }
+        for record in records.select_related("product").order_by("-price")[:count]
+    ]
+
+
+def check_ledger(*, person: str) -> None:
+    from oscar_loyalty.testing.ledger import assert_ledger_balanced
+
+    with transaction.atomic():  # the worker books meanwhile
+        assert_ledger_balanced(_find_account(person))
+
+
+def sweep() -> dict[str, int]:
+    from oscar_loyalty.flows.sweeping import sweep as sweep_now
+
+    return vars_of(sweep_now(now=timezone.now()))
+
+
+def give_points(*, person: str, points: int) -> None:
+    from oscar_loyalty.points.services import adjust_points
+
+    now = timezone.now()
+    adjust_points(
+        account_id=_find_account(person).pk,
+        points=points,
+        reason_code="GOODWILL",
+        idempotency_key=f"gift:{now:%H%M%S%f}",
+        expiry_months=36,
+        unit_value=Decimal("0.01"),
+        currency="EUR",
+        actor_ref="test",
+        now=now,
+    )
+
+
+def vars_of(answer: Any) -> dict[str, Any]:
+    import dataclasses
+
+    return dataclasses.asdict(answer)
+
+
+def _find_user(person: str) -> Any:
+    from django.contrib.auth import get_user_model
+
+    return get_user_model().objects.get(email=f"{person}@morgenrot.example")
+
+
+def _find_account(person: str) -> Any:
+    from oscar_loyalty.conf import loyalty_settings
+    from oscar_loyalty.points import queries
+
+    account = queries.find_account_of_user(
+        user_id=_find_user(person).pk, programme_code=loyalty_settings.programme_code
+    )
+    assert account is not None, f"{person} is no member"
+    return account
+
+
+def main() -> None:
+    answers, sys.stdout = sys.stdout, sys.stderr
+    for line in sys.stdin:
+        question, about = json.loads(line)
+        try:
+            answer = {"result": globals()[question](**about)}
+        except Exception:  # noqa: BLE001 - the test is told
+            answer = {"error": traceback.format_exc()}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    django.setup()
+    _opened_at = timezone.now()
+    main()
