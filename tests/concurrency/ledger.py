@@ -1,7 +1,7 @@
 """Accounts to race for, and the protections that a twin of a race does without."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -118,3 +118,15 @@ def without_row_locks(*, dawdle: float = 0.02) -> Iterator[None]:
         stack.enter_context(mock.patch.object(QuerySet, "select_for_update", lambda self, **_: self.all()))
         stack.enter_context(mock.patch.object(Book, "settle", dawdling))
         yield
+
+
+def is_lost_without_row_locks(race: Callable[[], bool]) -> bool:
+    """
+    Whether the race goes wrong, as it tells itself, in one of a few tries. Each of them thinks longer
+    than the one before: on a busy machine the others need longer to come in between.
+    """
+    for dawdle in (0.02, 0.1, 0.3, 1, 3):
+        with without_row_locks(dawdle=dawdle):
+            if race():
+                return True
+    return False

@@ -30,6 +30,11 @@ def run_in_processes(jobs: list[Callable[[], Any]], *, seconds: float = 60) -> l
     Run every job in a process with a connection of its own, which is open before the start, and
     return what each one returned or raised, in order.
     """
+    return results_of(start_processes(jobs), seconds=seconds)
+
+
+def start_processes(jobs: list[Callable[[], Any]]) -> list[tuple[Any, Any]]:
+    """Start every job as ``run_in_processes`` does, and come back at once."""
     start = _fork.Barrier(len(jobs))
     workers = []
     for job in jobs:
@@ -41,6 +46,11 @@ def run_in_processes(jobs: list[Callable[[], Any]], *, seconds: float = 60) -> l
             process.start()
         sender.close()
         workers.append((process, receiver))
+    return workers
+
+
+def results_of(workers: list[tuple[Any, Any]], *, seconds: float = 60) -> list[Any]:
+    """What the processes returned or raised."""
     results = []
     for process, receiver in workers:
         try:

@@ -11,6 +11,7 @@ from oscar.core.loading import get_class, get_model
 
 from oscar_loyalty.payments import services
 from oscar_loyalty.payments.models import CardPayment
+from tests.concurrency import processes
 from tests.concurrency.race import run_at_once
 
 from .conftest import answer_3d_secure
@@ -23,7 +24,10 @@ pytestmark = [
 ]
 
 CLICKS = 4
-ROUNDS = 12
+#: Each of these is a whole checkout.
+ROUNDS = 2 * processes.ROUNDS
+#: How often a race without its protection may go well before that is a failure.
+TRIES = 40
 THANK_YOU = "/checkout/thank-you/"
 
 
@@ -198,12 +202,12 @@ def test_webhooks_during_the_checkout_do_no_harm(shop, stripe_server, live_serve
 def test_without_the_claim_clicks_get_into_each_others_way(shop, stripe_server, monkeypatch):
     """The tests above can fail: this is what they would see if two clicks could freeze one basket."""
     monkeypatch.setattr(services, "claim_basket", lambda basket_id: True)
-    for _ in range(ROUNDS):
+    for _ in range(TRIES):
         start_over(shop, stripe_server)
         ends = press_pay_at_once(shop, shop.choose_card())
         if ends != [THANK_YOU] * CLICKS or charges(stripe_server) != [1234]:
             return
-    pytest.fail(f"{ROUNDS} rounds without the claim went well by chance")
+    pytest.fail(f"{TRIES} rounds without the claim went well by chance")
 
 
 def place_free_order_at_once(shop, stripe_server):
@@ -230,8 +234,8 @@ def test_without_the_lock_there_is_a_second_order(shop, stripe_server, monkeypat
     baskets = get_model("basket", "Basket").objects
     monkeypatch.setattr(services, "lock_basket", lambda basket_id: baskets.get(pk=basket_id))
     shop.record.price = 0
-    for _ in range(ROUNDS):
+    for _ in range(TRIES):
         place_free_order_at_once(shop, stripe_server)
         if len(shop.orders()) > 1:
             return
-    pytest.fail(f"{ROUNDS} rounds without the lock went well by chance")
+    pytest.fail(f"{TRIES} rounds without the lock went well by chance")

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from importlib import import_module
 
 import hypothesis.strategies as st
 import pytest
@@ -14,7 +15,7 @@ from oscar_loyalty.members.models import Member
 from oscar_loyalty.outbox.models import OutboxMessage
 from oscar_loyalty.points import services, settling
 from oscar_loyalty.points.audit import audit_account
-from oscar_loyalty.points.models import COUNTERS, LOT_COLUMNS, Account, Entry, Lot, Posting
+from oscar_loyalty.points.models import COUNTERS, LOT_COLUMNS, Account, Entry, Hold, Lot, Posting
 from oscar_loyalty.programmes.models import Programme
 from oscar_loyalty.programmes.rules import FAR_FUTURE
 
@@ -26,11 +27,13 @@ pytestmark = pytest.mark.database
 
 @pytest.fixture
 def function(db):
-    """What the migration installs is not there when tests make the tables without migrations."""
+    """
+    What the migration installs is not there when tests make the tables without migrations. Engines
+    without functions of ours settle one by one either way.
+    """
     if connection.vendor != "postgresql":
-        pytest.skip(f"{connection.vendor} has no functions of ours; the lane of PostgreSQL runs this")
-    from importlib import import_module
-
+        assert not settling.has_function()
+        return
     for name in ("0003_postgresql_functions", "0004_settling_functions"):
         migration = import_module(f"oscar_loyalty.migrations.{name}")
         with connection.cursor() as cursor:
@@ -129,7 +132,7 @@ def told(account):
         ],
         [
             (
-                *(entry.kind, text(entry.idempotency_key).split(str(account.pk))[0], entry.fingerprint),
+                *(entry.kind, text(entry.idempotency_key), entry.fingerprint),
                 *(entry.points, entry.seq, entry.available_after, entry.effective_at, entry.created_at),
                 *(entry.actor_ref, entry.reason_code, entry.explanation, entry.reverses_id is None),
                 [
@@ -161,10 +164,8 @@ def test_a_batch_leaves_the_rows_that_one_account_at_a_time_leaves(function, his
                     account = open_account(programme)
                     end = live_through(account, actions)
                     # A basket is held by one member at a time.
-                    from oscar_loyalty.points.models import Hold
-
                     Hold.objects.filter(account=account, open_key="basket:1").update(
-                        open_key=f"basket:{account.pk}"
+                        open_key=f"basket of {account.pk}"
                     )
                     pair.append(account)
                 pairs.append((*pair, end))
