@@ -1,17 +1,15 @@
-"""Two accounts at once: transfers and merges in both directions, with what undoes orders in between."""
+"""Moves between accounts while something else happens to them; test_two_account_races has both directions."""
 
-from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import connection
 
 from oscar_loyalty.members.models import Member
 from oscar_loyalty.points import services
-from oscar_loyalty.points.book import Book
-from oscar_loyalty.points.models import Account, Entry
+from oscar_loyalty.points.models import Entry
 from oscar_loyalty.programmes.models import Programme
 from oscar_loyalty.testing.ledger import assert_ledger_balanced, assert_moves_balanced
 
@@ -71,47 +69,6 @@ def give(giver, receiver, points, *, key):
     )
 
 
-def give_in_both_directions(rounds):
-    """Sixteen sessions swap points; returns what was raised."""
-    raised = []
-    for _ in range(rounds):
-        one, two = make_account(1000), make_account(1000)
-        jobs = [
-            partial(give, *pair, 10, key=f"transfer:{number}")
-            for number in range(8)
-            for pair in ((one, two), (two, one))
-        ]
-        raised += [result for result in run_at_once(jobs) if isinstance(result, Exception)]
-        balances = balance(one, two)
-        assert sum(available for available, _debt in balances) == 2000
-    return raised
-
-
-@contextmanager
-def locked_as_named(monkeypatch):
-    """What the order of locks protects from: each session locks in the order in which it names accounts."""
-
-    def open_all(cls, account_ids, *, now, actor_ref="system"):
-        books = {pk: cls._lock(pk, now=now, actor_ref=actor_ref) for pk in account_ids}
-        for book in books.values():
-            book.settle()
-        return books
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Book, "open_all", classmethod(open_all))
-        yield
-
-
-def test_points_that_are_swapped_at_once_neither_deadlock_nor_vanish():
-    assert give_in_both_directions(ROUNDS) == []
-
-
-def test_they_deadlock_when_accounts_are_locked_in_any_order(monkeypatch):
-    with locked_as_named(monkeypatch):
-        raised = give_in_both_directions(3)
-    assert any(isinstance(error, OperationalError) for error in raised)
-
-
 def test_the_same_points_are_given_to_one_of_many():
     for _ in range(ROUNDS):
         giver = make_account(100)
@@ -128,16 +85,6 @@ def merge(source, target, *, key="merge:1"):
     return services.merge_accounts(
         source_id=source.pk, target_id=target.pk, idempotency_key=key, actor_ref="user:1", now=NOW
     )
-
-
-def test_two_accounts_merged_into_each_other_at_once_become_one():
-    for _ in range(ROUNDS):
-        one, two = make_account(100, order="1"), make_account(50, order="2")
-        jobs = [partial(merge, *pair) for _ in range(4) for pair in ((one, two), (two, one))]
-        results = run_at_once(jobs)
-        assert {type(result).__name__ for result in results} == {"UUID", "AccountNotOpen"}
-        assert sorted(balance(one, two)) == [(0, 0), (150, 0)]
-        assert Account.objects.filter(pk__in=[one.pk, two.pk], status="MERGED").count() == 1
 
 
 @pytest.fixture

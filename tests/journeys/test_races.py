@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.timeout(420),
 ]
 
-ROUNDS = 8 * processes.ROUNDS
+ROUNDS = 50
 #: Each of these is a whole checkout with its card.
 PAID_ROUNDS = 2 * processes.ROUNDS
 SESSIONS = 16
