@@ -3,13 +3,14 @@
 and 16 client processes, each on members of its own or all on one hot member.
 
 Beside them, in the same run and database: the floor (pgbench with prepared statements: BEGIN, a conditional
-UPDATE, three INSERTs, COMMIT) and django-hordak, to which its user has added a lock and a look at the
-balance before points are taken. Runs are interleaved over several rounds and the median counts; clients
-share the machine with the server.
+UPDATE, three INSERTs, COMMIT) and django-hordak, to which its user has added the lock that a balance needs
+and a look at it before points are taken. hordak's earning without any lock, which changes no row and so
+cannot know a balance, is told beside it. Runs are interleaved over several rounds and the median counts;
+clients share the machine with the server.
 
-A redemption is a reservation and its capture, two bookings: only both together look at the balance and
-take from it, as the floor and hordak do in one. So they are what is judged. The capture alone, which is
-what happens while an order is placed, is told beside it.
+A redemption is a reservation and, when the order is placed, its capture: two bookings, each with a commit
+of its own. Against hordak, which does less in one, both together are judged. The floor is one booking, so
+the limit is judged for each: for the capture alone, and for both together against two.
 """
 
 import argparse
@@ -31,9 +32,13 @@ from benchmarks.scratch import scratch_database
 
 #: ``(client processes, whether all of them book for one member)``
 CELLS = ((1, False), (8, False), (8, True), (16, False), (16, True))
-#: How many times slower than the floor we may be.
+#: How many times slower than the floor a booking may be.
 FLOOR_LIMITS = {1: 4, 8: 6, 16: 6}
 MEMBERS_PER_CLIENT = 8
+#: Bookings of a job, each of which may take as long as the limit says.
+BOOKINGS = {"earn": 1, "redeem": 2, "capture": 1}
+#: What a job is compared with.
+PEERS = {"earn": "hordak earn", "redeem": "hordak redeem"}
 HOT = 0
 
 FLOOR_TABLES = """
@@ -249,6 +254,24 @@ def capture(ref: str) -> None:
 
 
 def hordak_earn(client: Client, seconds: float) -> Iterator[None]:
+    from django.db import transaction
+    from hordak.models import Account
+    from moneyed import Money
+
+    expense = Account.objects.get(name="expense")
+    number = 0
+    yield
+    while True:
+        with transaction.atomic():
+            pk = client.hordak_accounts[number % len(client.hordak_accounts)]
+            member = Account.objects.select_for_update().get(pk=pk)
+            # From the right side of the books to the left: the member's account grows.
+            member.transfer_to(expense, Money(30, "EUR"), description="order")
+        number += 1
+        yield
+
+
+def hordak_earn_unlocked(client: Client, seconds: float) -> Iterator[None]:
     from hordak.models import Account
     from hordak.utilities.currency import Balance  # noqa: F401 - the package is complete
     from moneyed import Money
@@ -258,7 +281,6 @@ def hordak_earn(client: Client, seconds: float) -> Iterator[None]:
     number = 0
     yield
     while True:
-        # From the right side of the books to the left: the member's account grows.
         accounts[number % len(accounts)].transfer_to(expense, Money(30, "EUR"), description="order")
         number += 1
         yield
@@ -286,6 +308,7 @@ def hordak_redeem(client: Client, seconds: float) -> Iterator[None]:
 JOBS: "dict[str, Callable[[Client, float], Iterator[None]]]" = {
     "earn": earn,
     "hordak earn": hordak_earn,
+    "hordak earn, no lock": hordak_earn_unlocked,
     "redeem": redeem,
     "hordak redeem": hordak_redeem,
     "capture": capture_only,
@@ -391,22 +414,27 @@ def report(rates: "dict[tuple[str, int, bool], list[float]]") -> None:
         f"{'per second':<12}{'clients':>8}{'members':>10}{'ours':>8}{'hordak':>8}{'floor':>8}"
         f"{'ours/hordak':>13}{'floor/ours':>12}{'limit':>7}  verdict"
     )
-    for job in ("earn", "redeem", "capture"):
+    for job, bookings in BOOKINGS.items():
         for clients, hot in CELLS:
             ours, floor = rate(job, clients, hot), rate("floor", clients, hot)
-            line = f"{job:<12}{clients:>8}{'one hot' if hot else 'distinct':>10}{ours:>8.0f}"
-            if job == "capture":
-                print(f"{line}{'':>8}{floor:>8.0f}{'':>13}{floor / ours:>12.2f}{'':>7}  not judged")
-                continue
-            hordak, limit = rate(f"hordak {job}", clients, hot), FLOOR_LIMITS[clients]
-            missed = [
-                *(["slower than hordak"] if ours <= hordak else []),
-                *([f"more than {limit} x the floor"] if floor > limit * ours else []),
-            ]
+            limit = FLOOR_LIMITS[clients] * bookings
+            missed = [f"more than {limit} x the floor"] if floor > limit * ours else []
+            theirs = f"{'':>8}", f"{'':>13}"
+            if job in PEERS:
+                hordak = rate(PEERS[job], clients, hot)
+                theirs = f"{hordak:>8.0f}", f"{ours / hordak:>13.2f}"
+                missed += ["slower than hordak"] if ours <= hordak else []
+            members = "one hot" if hot else "distinct"
             print(
-                f"{line}{hordak:>8.0f}{floor:>8.0f}{ours / hordak:>13.2f}{floor / ours:>12.2f}{limit:>7}"
-                f"  {', '.join(missed) or 'holds'}"
+                f"{job:<12}{clients:>8}{members:>10}{ours:>8.0f}{theirs[0]}{floor:>8.0f}"
+                f"{theirs[1]}{floor / ours:>12.2f}{limit:>7}  {', '.join(missed) or 'holds'}"
             )
+    for clients, hot in CELLS:
+        ours, theirs_unlocked = rate("earn", clients, hot), rate("hordak earn, no lock", clients, hot)
+        print(
+            f"hordak's earning without a lock, {clients} clients, {'one hot member' if hot else 'distinct'}:"
+            f" {theirs_unlocked:.0f}/s, ours {ours / theirs_unlocked:.2f} of that"
+        )
 
 
 def report_storage(storage: "dict[str, dict[str, tuple[float, float]]]") -> None:
