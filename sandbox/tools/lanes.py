@@ -123,7 +123,8 @@ def main() -> int:
     migrations = demanded or os.environ.get("MIGRATIONS") == "1"
     chosen = re.split(r",\s*", os.environ.get("LANES", "").strip())
     lanes = [lane for lane in lanes_here() if chosen == [""] or lane.name in chosen]
-    extras = ["test"]
+    # Peers and readers of files, which only benchmarks need: their tests run where all is demanded.
+    extras = ["test", "bench"] if demanded else ["test"]
     for name, extra in (("PostgreSQL", "postgres"), ("MariaDB", "mariadb")):
         extras += [extra for lane in lanes if lane.name == name and not lane.missing]
     REPORTS.mkdir(parents=True, exist_ok=True)

@@ -12,17 +12,16 @@ from itertools import islice
 from operator import or_
 from typing import Any
 
-from django.db import connection, transaction
-from django.db.models import Min, OuterRef, Q, Subquery
+from django.db import transaction
+from django.db.models import Min, Q
 
 from oscar_loyalty.points.book import Book, Move, check_points, write_books
 from oscar_loyalty.points.errors import AccountNotOpen, IdempotencyKeyReused, InvalidPoints
 from oscar_loyalty.points.hashing import award_fingerprint, digest
-from oscar_loyalty.points.models import Account, EarnedLine, Entry, Lot, Posting
+from oscar_loyalty.points.models import EarnedLine, Entry, Lot, Posting
 from oscar_loyalty.points.rules import LineEarning
 from oscar_loyalty.points.services.common import require_taking
 from oscar_loyalty.points.services.earning import award_points
-from oscar_loyalty.programmes.models import Programme
 from oscar_loyalty.programmes.rules import FAR_FUTURE
 
 _Code = Posting.Code
@@ -81,7 +80,7 @@ def award_many(awards: Sequence[Award], *, now: datetime) -> list[Awarded]:
     by_account: dict[int, list[int]] = defaultdict(list)
     for position, award in enumerate(awards):
         by_account[award.account_id].append(position)
-    books = _open_books(sorted(by_account), now=now)
+    books = Book.open_many(by_account, now=now)
     earlier = _find_entries(awards)
     done: dict[int, Awarded] = {}
     immediate: list[Book] = []
@@ -105,21 +104,6 @@ def award_many(awards: Sequence[Award], *, now: datetime) -> list[Awarded]:
     _find_next_due(immediate, new_lots=new_lots, now=now)
     write_books(list(books.values()))
     return [done[position] for position in range(len(awards))]
-
-
-def _open_books(account_ids: list[int], *, now: datetime) -> dict[int, Book]:
-    no_key = connection.features.has_select_for_no_key_update
-    time_zone = Programme.objects.filter(pk=OuterRef("programme_id")).values("time_zone")
-    accounts = (
-        Account.objects.annotate(time_zone=Subquery(time_zone))
-        .select_for_update(no_key=no_key)
-        .filter(pk__in=account_ids)
-        .order_by("pk")
-    )
-    books = {account.pk: Book(account, now=now, actor_ref="system") for account in accounts}
-    for book in books.values():
-        book.settle()
-    return books
 
 
 def _find_entries(awards: Iterable[Award]) -> dict[tuple[int, str], Entry]:
