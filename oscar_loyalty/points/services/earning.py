@@ -157,7 +157,9 @@ def clawback_points(
         taken = [(line, share) for (line, _left), share in zip(lines_left, shares, strict=True)]
     if points == 0:
         return None
-    source_lots = book.family_of(Lot.objects.filter(postings__entry=earned).distinct())
+    # In two steps: joined, a planner with old statistics may read every lot there is.
+    lot_ids = list(Posting.objects.filter(entry=earned).values_list("lot_id", flat=True))
+    source_lots = book.family_of(Lot.objects.filter(pk__in=lot_ids))
     moves = [
         Move(_Code.PENDING, _Code.EXPENSE, share, lot)
         for lot, share in spread(points, [(lot, lot.pending) for lot in source_lots])
