@@ -215,3 +215,14 @@ def test_points_that_are_due_count_although_the_job_is_late(member_client, membe
     member.earn(90, wait=timedelta(minutes=4))
     assert queries.get_balance(account=member.account, now=member.now).available == 0
     assert "90 points" in text_of(member_client.get("/loyalty/my-points/"))
+
+
+def test_a_locked_account_says_so_and_promises_nothing(member_client, member):
+    member.earn(150)
+    assert "with your next order" in text_of(member_client.get("/loyalty/my-points/"))
+    services.freeze_account(account_id=member.account.pk, actor_id=member.user.pk, note="odd", now=member.now)
+    page = text_of(member_client.get("/loyalty/my-points/"))
+    assert "Your points account is locked. Please write to our customer service." in page
+    assert "150 points" in page
+    assert "with your next order" not in page
+    assert "odd" not in page
