@@ -26,6 +26,10 @@ def share_work(
     """
     Have ``work(*args)`` done by so many processes at once, calling ``tick`` now and then; return how
     many of them failed. What interrupts the caller ends them too.
+
+    For commands only. A child gets a copy of all that its parent holds: the connection of another thread,
+    which the client of MariaDB ends from there, or one to Redis that waits for messages, on which Celery's
+    library would wait for ever.
     """
     # A connection cannot be shared with a child.
     connections.close_all()
