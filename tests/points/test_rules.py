@@ -1,6 +1,7 @@
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import assume, given
@@ -8,8 +9,11 @@ from hypothesis import strategies as st
 
 from oscar_loyalty.points.rules import (
     LineBasis,
+    PurchaseLine,
     RedemptionLimits,
+    bases_for,
     points_for_lines,
+    points_to_take_back,
     points_worth,
     quote_redemption,
     share_out,
@@ -89,6 +93,12 @@ def test_what_was_asked_for_is_spent_when_nothing_limits_it():
         (9000, {"goods": "9.95", "step": 100}, (995, "9.95", ("goods",))),
         (3000, {"besides": "0.20"}, (2970, "29.70", ("card_minimum",))),
         (2980, {"besides": "4.00"}, (2980, "29.80", ())),
+        # At a limit is within it.
+        (1000, {"available": 1000}, (1000, "10.00", ())),
+        (2950, {}, (2950, "29.50", ())),
+        (100, {"minimum": 100}, (100, "1.00", ())),
+        # A share is rounded down.
+        (5000, {"goods": "10.03", "share_percent": Decimal(50)}, (501, "5.01", ("share",))),
     ],
 )
 def test_limits_and_the_reasons_they_give(asked, terms, expected):
@@ -99,6 +109,16 @@ def test_a_point_that_saves_nothing_is_not_spent():
     rate = replace(EUR, redeem_points=300)
     assert facts(quote(16, rate=rate)) == (15, "0.05", ())
     assert facts(quote(2, rate=rate)) == (0, "0", ("minimum",))
+
+
+def test_points_that_save_nothing_are_left_in_whole_steps():
+    # Ten points save a cent, and twelve are the first step that does.
+    assert facts(quote(18, step=3, rate=replace(EUR, redeem_points=1000))) == (12, "0.01", ())
+
+
+def test_nothing_is_paid_besides_the_goods_unless_that_is_said():
+    quoted = quote_redemption(requested=3000, available=3000, goods=Decimal(30), limits=FREELY)
+    assert facts(quoted) == (3000, "30.00", ())
 
 
 def test_the_last_point_may_save_less_than_its_value():
@@ -214,3 +234,51 @@ def test_shares_sum_up_and_stay_near_their_proportion(total, weights):
 
 def test_equal_fractions_go_to_the_earlier_line():
     assert share_out(5, [Fraction(1), Fraction(1), Fraction(1)]) == [2, 2, 1]
+
+
+def test_nothing_is_shared_out_where_nothing_weighs():
+    assert share_out(7, [Fraction(0), Fraction(0)]) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("returned", "gone"),
+    [("-5", 0), ("0", 0), ("2.99", 0), ("3.00", 1), ("29.99", 9), ("30", 10), ("40", 10)],
+)
+def test_points_go_with_the_money_that_is_given_back(returned, gone):
+    assert points_to_take_back(10, basis=Decimal(30), returned=Decimal(returned)) == gone
+
+
+@pytest.mark.parametrize(("includes_tax", "amount"), [(True, "11.90"), (False, "10.00")])
+@pytest.mark.parametrize("includes_shipping", [True, False])
+def test_the_programme_says_which_money_earns(includes_tax, amount, includes_shipping):
+    policy = SimpleNamespace(
+        includes_tax=includes_tax,
+        includes_shipping=includes_shipping,
+        excluded_product_class_ids=frozenset({8}),
+    )
+
+    def line(ref, product_id, product_class_id, **more):
+        return PurchaseLine(
+            ref=ref,
+            product_id=product_id,
+            product_class_id=product_class_id,
+            incl_tax=Decimal("11.90"),
+            excl_tax=Decimal("10.00"),
+            **more,
+        )
+
+    lines = [
+        line("plain", 1, 1),
+        line("product", 2, 1),
+        line("class", 3, 8),
+        line("both", 2, 8),
+        line("shipping", None, None, is_shipping=True),
+    ]
+    bases = bases_for(lines, policy=policy, excluded_product_ids=frozenset({2}))
+    assert [basis.ref for basis in bases] == [one.ref for one in lines]
+    assert {str(basis.amount) for basis in bases} == {amount}
+    assert [basis.excluded for basis in bases] == [False, True, True, True, not includes_shipping]
+    # Made from an iterator, as queries give them.
+    assert points_for_lines(iter(bases), rate=EUR).points == int(
+        Decimal(amount) * (2 if includes_shipping else 1)
+    )
