@@ -100,3 +100,26 @@ def test_the_share_of_a_line_grows_with_what_is_returned_up_to_all_of_it(points,
     assert shares == sorted(shares)
     assert shares[-1] == points
     assert all(0 <= share <= points for share in shares)
+
+
+def test_what_went_of_another_order_leaves_the_lines_of_this_one(account, earned):
+    """Lines of all orders have the same names."""
+    other = services.award_points(
+        account_id=account.pk,
+        points=119,
+        idempotency_key="purchase:2",
+        source_ref="order:2",
+        order_ref="2",
+        active_at=NOW,
+        expiry_months=36,
+        unit_value=Decimal("0.01"),
+        currency="EUR",
+        lines=[LineEarning(ref=ref, basis=Decimal(basis), points=points) for ref, basis, points in LINES],
+        now=NOW,
+    )
+    assert take(account, other, "r1", lines=money(line_2="79.60")) == 79
+    assert take(account, earned, "r2", lines=money(line_2="10.00")) == 9
+    assert take(account, earned, "r3") == 110
+    assert taken_by_line(earned) == {"line:1": 40, "line:2": 79}
+    entries = Entry.objects.filter(kind=Entry.Kind.CLAWBACK).order_by("seq")
+    assert list(entries.values_list("order_ref", flat=True)) == ["2", "1", "1"]

@@ -3,6 +3,7 @@ from decimal import Decimal
 
 import pytest
 
+from oscar_loyalty.members.models import Member
 from oscar_loyalty.points import services
 from oscar_loyalty.points.models import Account, AppendOnlyRow, Entry, Hold, Lot, Posting
 from oscar_loyalty.points.queries import get_balance
@@ -71,6 +72,29 @@ def test_a_lot_without_a_known_moment_waits_for_it(account):
         == 100
     )
     assert balance(account) == (0, 100, 0, 0)
+
+
+def test_only_what_waits_for_its_moment_is_given_one(account, programme):
+    """Not another order, another member, what has its moment already, nor what was taken back."""
+    soon, later = NOW + timedelta(days=1), NOW + timedelta(days=9)
+    award(account, 100, active_at=FAR_FUTURE)
+    award(account, 20, key="purchase:2", active_at=FAR_FUTURE)
+    award(account, 3, key="purchase:3", active_at=soon)
+    void = award(account, 4, key="purchase:4", active_at=FAR_FUTURE)
+    services.clawback_points(account_id=account.pk, earned=void, idempotency_key="c", now=NOW)
+    member = Member.objects.create(joined_at=NOW, terms_version="1", terms_accepted_at=NOW)
+    other = services.open_account(member_id=member.pk, programme_id=programme.pk)
+    award(other, 50, active_at=FAR_FUTURE)
+
+    def schedule(source):
+        return services.schedule_activation(
+            account_id=account.pk, source_ref=source, active_at=later, now=NOW
+        )
+
+    assert [schedule(f"order:{number}") for number in (1, 3, 4, 1)] == [100, 0, 0, 0]
+    moments = Lot.objects.filter(account=account).order_by("id").values_list("active_at", flat=True)
+    assert list(moments) == [later, FAR_FUTURE, soon, FAR_FUTURE]
+    assert Lot.objects.get(account=other).active_at == FAR_FUTURE
 
 
 def test_booking_twice_with_the_same_key_books_once(account):

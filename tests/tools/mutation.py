@@ -140,12 +140,16 @@ def mutants_of(module: str, source: str) -> Iterator[Mutant]:
 
 
 def _meaning(code: str) -> str:
-    """What the code does. How a class is decorated is left out: whether a record can be changed, or be made
-    without names, is nothing that the program relies on."""
+    """What the code does. Left out are annotations, and how a class is decorated: whether a record can be
+    changed, or be made without names, is nothing that the program relies on."""
     tree = ast.parse(code)
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
             node.decorator_list = []
+        elif isinstance(node, ast.FunctionDef):
+            node.returns = None
+        elif isinstance(node, ast.arg):
+            node.annotation = None
     return ast.dump(tree)
 
 
