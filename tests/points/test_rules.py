@@ -117,8 +117,8 @@ def test_points_that_save_nothing_are_left_in_whole_steps():
 
 
 def test_nothing_is_paid_besides_the_goods_unless_that_is_said():
-    quoted = quote_redemption(requested=3000, available=3000, goods=Decimal(30), limits=FREELY)
-    assert facts(quoted) == (3000, "30.00", ())
+    quoted = quote_redemption(requested=2980, available=3000, goods=Decimal(30), limits=FREELY)
+    assert facts(quoted) == (2950, "29.50", ("card_minimum",))
 
 
 def test_the_last_point_may_save_less_than_its_value():
