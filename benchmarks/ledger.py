@@ -27,6 +27,7 @@ from datetime import timedelta
 from decimal import Decimal
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from benchmarks.scratch import scratch_database
 
@@ -253,22 +254,32 @@ def capture(ref: str) -> None:
     capture_hold(ref=ref, points=3, amount=Decimal("0.03"), order_ref=ref, now=timezone.now())
 
 
-def hordak_earn(client: Client, seconds: float) -> Iterator[None]:
+def with_locked_members(client: Client, book: Callable[[Any], None]) -> Iterator[None]:
+    """hordak as a careful user calls it: the member's row is locked until the transfer is committed."""
     from django.db import transaction
     from hordak.models import Account
-    from moneyed import Money
 
-    expense = Account.objects.get(name="expense")
     number = 0
     yield
     while True:
         with transaction.atomic():
             pk = client.hordak_accounts[number % len(client.hordak_accounts)]
-            member = Account.objects.select_for_update().get(pk=pk)
-            # From the right side of the books to the left: the member's account grows.
-            member.transfer_to(expense, Money(30, "EUR"), description="order")
+            book(Account.objects.select_for_update().get(pk=pk))
         number += 1
         yield
+
+
+def hordak_earn(client: Client, seconds: float) -> Iterator[None]:
+    from hordak.models import Account
+    from moneyed import Money
+
+    expense = Account.objects.get(name="expense")
+
+    def book(member: Any) -> None:
+        # From the right side of the books to the left: the member's account grows.
+        member.transfer_to(expense, Money(30, "EUR"), description="order")
+
+    return with_locked_members(client, book)
 
 
 def hordak_earn_unlocked(client: Client, seconds: float) -> Iterator[None]:
@@ -287,22 +298,17 @@ def hordak_earn_unlocked(client: Client, seconds: float) -> Iterator[None]:
 
 
 def hordak_redeem(client: Client, seconds: float) -> Iterator[None]:
-    from django.db import transaction
     from hordak.models import Account
     from moneyed import Money
 
     income = Account.objects.get(name="redeemed")
-    number = 0
-    yield
-    while True:
-        with transaction.atomic():
-            pk = client.hordak_accounts[number % len(client.hordak_accounts)]
-            member = Account.objects.select_for_update().get(pk=pk)
-            if member.get_simple_balance() < Money(3, "EUR"):
-                raise AssertionError("there are points enough for the whole run")
-            income.transfer_to(member, Money(3, "EUR"), description="order")
-        number += 1
-        yield
+
+    def book(member: Any) -> None:
+        if member.get_simple_balance() < Money(3, "EUR"):
+            raise AssertionError("there are points enough for the whole run")
+        income.transfer_to(member, Money(3, "EUR"), description="order")
+
+    return with_locked_members(client, book)
 
 
 JOBS: "dict[str, Callable[[Client, float], Iterator[None]]]" = {

@@ -114,7 +114,7 @@ class MyPointsView(LoginRequiredMixin, StorefrontView, PageTitleMixin, TemplateV
         ]
         context.update(
             account=account,
-            is_locked=account.status == account.Status.FROZEN,
+            is_frozen=account.status == account.Status.FROZEN,
             balance=balance,
             worth=value_of(balance.available, rate=policy.rate) if policy.rate else None,
             next_expiry=points.find_next_expiry(account_id=account.pk, now=self.now),

@@ -18,12 +18,16 @@ LINES = (("line:1", "39.80", 40), ("line:2", "79.60", 79), ("shipping", "0.40", 
 
 @pytest.fixture
 def earned(account) -> Entry:
+    return earn(account, "1")
+
+
+def earn(account, order) -> Entry:
     return services.award_points(
         account_id=account.pk,
         points=119,
-        idempotency_key="purchase:1",
-        source_ref="order:1",
-        order_ref="1",
+        idempotency_key=f"purchase:{order}",
+        source_ref=f"order:{order}",
+        order_ref=order,
         active_at=NOW,
         expiry_months=36,
         unit_value=Decimal("0.01"),
@@ -104,19 +108,7 @@ def test_the_share_of_a_line_grows_with_what_is_returned_up_to_all_of_it(points,
 
 def test_what_went_of_another_order_leaves_the_lines_of_this_one(account, earned):
     """Lines of all orders have the same names."""
-    other = services.award_points(
-        account_id=account.pk,
-        points=119,
-        idempotency_key="purchase:2",
-        source_ref="order:2",
-        order_ref="2",
-        active_at=NOW,
-        expiry_months=36,
-        unit_value=Decimal("0.01"),
-        currency="EUR",
-        lines=[LineEarning(ref=ref, basis=Decimal(basis), points=points) for ref, basis, points in LINES],
-        now=NOW,
-    )
+    other = earn(account, "2")
     assert take(account, other, "r1", lines=money(line_2="79.60")) == 79
     assert take(account, earned, "r2", lines=money(line_2="10.00")) == 9
     assert take(account, earned, "r3") == 110
