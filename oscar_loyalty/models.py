@@ -16,7 +16,21 @@ from oscar_loyalty.points.models import (
     Posting,
 )
 from oscar_loyalty.programmes.models import ConversionRate, CurrencyRate, Programme, ProgrammeVersion
+from oscar_loyalty.tiers.models import (
+    OrderPerks,
+    PerkGrant,
+    PerkUse,
+    QualifyingEntry,
+    Tier,
+    TierChange,
+    TierNotice,
+    TierOverride,
+    TierPerk,
+    TierScheme,
+    TierStatus,
+)
 
+# isort: split
 # Last: the proxies need Oscar's models, which Django may load after ours.
 from oscar_loyalty.shop.offers import PointsBenefit, PointsCondition
 
@@ -38,11 +52,22 @@ __all__ = [
     "Lot",
     "Member",
     "MemberMerge",
+    "OrderPerks",
     "OutboxMessage",
+    "PerkGrant",
+    "PerkUse",
     "PointsBenefit",
     "PointsCondition",
     "Posting",
     "Programme",
     "ProgrammeVersion",
+    "QualifyingEntry",
     "StripeEvent",
+    "Tier",
+    "TierChange",
+    "TierNotice",
+    "TierOverride",
+    "TierPerk",
+    "TierScheme",
+    "TierStatus",
 ]
