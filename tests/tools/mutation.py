@@ -234,18 +234,19 @@ class Mutation:
     def __init__(self, names: list[str]) -> None:
         self.modules = [MODULES[name] for name in names]
         self.reached: dict[str, list[pytest.Item]] = {}
+        self.quickest_first: list[pytest.Item] = []
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = [item for item in items if not any(name in item.nodeid for name in LEFT_OUT)]
-        # The quick ones first, the property test last.
-        items.sort(key=lambda item: "machine" in item.nodeid)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         began = time.monotonic()
         files = {str(sys.modules[name].__file__): name for name in self.modules}
+        took: dict[str, float] = {}
         for item in session.items:
             seen: set[str] = set()
+            start = time.monotonic()
 
             def note(frame: Any, event: str, _argument: Any, seen: set[str] = seen) -> None:
                 if event == "call" and frame.f_code.co_filename in files:
@@ -254,10 +255,13 @@ class Mutation:
             sys.setprofile(note)
             self._run(session, item)
             sys.setprofile(None)
+            took[item.nodeid] = time.monotonic() - start
             for name in seen:
                 self.reached.setdefault(name, []).append(item)
         if session.testsfailed:
             raise session.Failed("the tests fail without any change")
+        # Many changes are noticed by whatever runs; the property tests come last.
+        self.quickest_first = sorted(session.items, key=lambda item: took[item.nodeid])
         self.limit = 20 + 4 * (time.monotonic() - began)
         print(f"\n{len(session.items)} tests in {time.monotonic() - began:.0f} s as the code is")
         REPORTS.mkdir(parents=True, exist_ok=True)
@@ -309,7 +313,7 @@ class Mutation:
         with contextlib.suppress(BaseException):
             functions = changed_functions(mutant.module, source, mutant.code)
             apply(mutant, source)
-            for item in self._tests_for(session, mutant.module, functions):
+            for item in self._tests_for(mutant.module, functions):
                 self._run(session, item)
                 if session.testsfailed:
                     break
@@ -317,14 +321,12 @@ class Mutation:
                 code = 0
         os._exit(code)
 
-    def _tests_for(
-        self, session: pytest.Session, module: str, functions: dict[str, types.CodeType] | None
-    ) -> Iterable[pytest.Item]:
+    def _tests_for(self, module: str, functions: dict[str, types.CodeType] | None) -> Iterable[pytest.Item]:
         if functions is None:
-            return session.items
+            return self.quickest_first
         names = [f"{module}:{name}" for name in functions]
         reaching = {item.nodeid for name in names for item in self.reached.get(name, [])}
-        return [item for item in session.items if item.nodeid in reaching]
+        return [item for item in self.quickest_first if item.nodeid in reaching]
 
     def _report(self, module: str, source: str, outcomes: dict[str, list[Mutant]], seconds: float) -> None:
         counts = {name: len(mutants) for name, mutants in outcomes.items()}
