@@ -3,8 +3,10 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Prefetch, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -19,6 +21,9 @@ from oscar_loyalty.flows.wording import count_points, explain_entry, money, numb
 from oscar_loyalty.points import services
 from oscar_loyalty.points.models import Entry, Hold, Lot, Posting
 from oscar_loyalty.shop.orders import LineTitle, find_line_titles, find_order_ids
+
+#: How many reservations are ended at once. Django takes no form of more than a thousand fields.
+_MOST_HOLDS = 500
 
 
 @admin.display(description=_("member"))
@@ -217,14 +222,29 @@ class HoldAdmin(ReadOnlyAdmin):
     @admin.action(
         description=_("End the chosen open reservations and give the points back"), permissions=["release"]
     )
-    def release(self, request: HttpRequest, queryset: QuerySet[Hold]) -> None:
+    def release(self, request: HttpRequest, queryset: QuerySet[Hold]) -> HttpResponse | None:
+        """Show what would be ended, then end it."""
+        chosen = queryset.filter(state=Hold.State.OPEN)
+        if "_release" not in request.POST and (count := chosen.count()):
+            holds = list(chosen.select_related("account__member__user").order_by("id")[:_MOST_HOLDS])
+            context = {
+                **self.admin_site.each_context(request),
+                "title": gettext("End reservations"),
+                "opts": self.opts,
+                "media": self.media,
+                "holds": holds,
+                "count": count,
+                "points": sum(hold.points for hold in holds),
+                "action_checkbox_name": ACTION_CHECKBOX_NAME,
+            }
+            return TemplateResponse(request, "admin/oscar_loyalty/hold/confirm.html", context)
         now = timezone.now()
-        open_refs = list(queryset.filter(state=Hold.State.OPEN).values_list("ref", flat=True))
         released = sum(
             bool(services.release_hold(ref=ref, now=now, actor_ref=f"user:{request.user.pk}"))
-            for ref in open_refs
+            for ref in list(chosen.values_list("ref", flat=True))
         )
         text = ngettext("%(count)s reservation was ended.", "%(count)s reservations were ended.", released)
         self.message_user(
             request, text % {"count": released}, messages.SUCCESS if released else messages.WARNING
         )
+        return None

@@ -144,6 +144,7 @@ class TransferView(DeskView):
                 idempotency_key=str(wanted["key"]),
                 actor_id=self.actor_id,
                 now=self.now,
+                note=wanted["note"],
             )
         except REFUSALS as error:
             messages.error(request, explain_refusal(error))

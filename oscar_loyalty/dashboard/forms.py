@@ -120,7 +120,14 @@ class TargetForm(DeskForm):
 
 class TransferForm(TargetForm):
     points = forms.IntegerField(label=_("points"), min_value=1, max_value=MOST_POINTS_PER_ENTRY)
-    note = None  # type: ignore[assignment]
+    note = forms.CharField(
+        label=_("internal note"),
+        required=False,
+        help_text=_("Why? Only staff see it. It stays in the ledger for good: no names, no addresses."),
+        widget=forms.Textarea(attrs={"rows": 3}),
+        max_length=2000,
+    )
+    field_order = ("target", "points", "note")
 
 
 class CloseForm(DeskForm):

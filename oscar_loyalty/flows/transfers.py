@@ -74,10 +74,11 @@ def transfer_by_staff(
     idempotency_key: str,
     actor_id: int,
     now: datetime,
+    note: str = "",
 ) -> Entry:
     """
     Move points between members because staff say so, whether members may do that or not; return the
-    giver's entry.
+    giver's entry. ``note`` says why, in both entries: only staff see it, and it stays for ever.
 
     :raises NeedsSecondPerson: so many points are no single person's to move: adjust both accounts
     :raises InsufficientPoints, AccountNotOpen, SameAccount, OtherProgramme: see ``points.services``
@@ -93,6 +94,7 @@ def transfer_by_staff(
         idempotency_key=f"transfer:staff:{idempotency_key}",
         actor_ref=f"user:{actor_id}",
         now=now,
+        note=note,
     )
     return sent
 

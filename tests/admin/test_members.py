@@ -4,10 +4,12 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db.models import ProtectedError
 from django.urls import reverse
+from django.utils import timezone
 from oscar.core.loading import get_model
 from oscar.test import factories
 
 from oscar_loyalty.members.models import Member
+from oscar_loyalty.points import services
 from oscar_loyalty.points.models import Account, Adjustment, Entry, Hold
 from oscar_loyalty.points.rules import LineEarning
 from oscar_loyalty.testing.ledger import assert_ledger_balanced
@@ -229,7 +231,7 @@ def test_releasing_holds_needs_its_own_permission(clerk, make_member):
     account = make_member("anna", points=100)
     reserved = hold(account, 40)
     client = clerk("view_hold")
-    release = {"action": "release", "_selected_action": [reserved.pk]}
+    release = {"action": "release", "_selected_action": [reserved.pk], "_release": "1"}
     url = reverse("admin:oscar_loyalty_hold_changelist")
     client.post(url, release)
     reserved.refresh_from_db()
@@ -239,7 +241,7 @@ def test_releasing_holds_needs_its_own_permission(clerk, make_member):
 def test_releasing_a_hold_gives_the_points_back_once(admin_client, make_member):
     account = make_member("anna", points=100)
     reserved = hold(account, 40)
-    release = {"action": "release", "_selected_action": [reserved.pk]}
+    release = {"action": "release", "_selected_action": [reserved.pk], "_release": "1"}
     url = reverse("admin:oscar_loyalty_hold_changelist")
     text = admin_client.post(url, release, follow=True).content.decode()
     assert "1 reservation was ended." in text
@@ -247,6 +249,38 @@ def test_releasing_a_hold_gives_the_points_back_once(admin_client, make_member):
     assert "0 reservations were ended." in text
     assert_ledger_balanced(account)
     assert (account.available, account.held) == (100, 0)
+
+
+def test_what_would_be_ended_is_shown_before_it_is(admin_client, make_member):
+    anna, otto = make_member("anna", points=100), make_member("otto", points=100)
+    ended = hold(otto, 7, ref="basket:ended")
+    services.release_hold(ref="basket:ended", now=timezone.now())
+    chosen = [hold(anna, 40, ref="basket:1"), hold(otto, 25, ref="basket:2"), ended]
+    url = reverse("admin:oscar_loyalty_hold_changelist")
+    choice = {"action": "release", "_selected_action": [reserved.pk for reserved in chosen]}
+    page = admin_client.post(url, choice)
+    text = page.content.decode()
+    assert "40 points for basket:1" in text
+    assert "25 points for basket:2" in text
+    assert "<strong>Points:</strong> 65" in text
+    assert "basket:ended" not in text
+    assert set(Hold.objects.filter(state="OPEN")) == set(chosen[:2])
+    wanted = [reserved.pk for reserved in page.context["holds"]]
+    agreed = {"action": "release", "_selected_action": wanted, "_release": "1"}
+    assert "2 reservations were ended." in admin_client.post(url, agreed, follow=True).content.decode()
+    assert not Hold.objects.filter(state="OPEN").exists()
+
+
+def test_only_so_many_reservations_are_ended_at_once(admin_client, make_member, monkeypatch):
+    monkeypatch.setattr("oscar_loyalty.admin.ledger._MOST_HOLDS", 2)
+    account = make_member("anna", points=100)
+    for number in range(3):
+        hold(account, 10, ref=f"basket:{number}")
+    url = reverse("admin:oscar_loyalty_hold_changelist")
+    choice = {"action": "release", "_selected_action": [1], "select_across": "1", "index": "0"}
+    page = admin_client.post(url, choice)
+    assert "These are the oldest 2 of 3 open reservations" in page.content.decode()
+    assert [reserved.ref for reserved in page.context["holds"]] == ["basket:0", "basket:1"]
 
 
 def test_the_outbox_is_filtered_by_delivery(admin_client, make_member):

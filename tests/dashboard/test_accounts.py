@@ -2,6 +2,7 @@
 
 import pytest
 from django.db import connection
+from django.urls import reverse
 
 from oscar_loyalty.points.models import Account, Entry, Lot, MemberMerge
 from oscar_loyalty.programmes.models import ProgrammeVersion
@@ -128,10 +129,10 @@ def test_a_merge_with_nobody_is_refused_in_words(desk, anna, target, words):
 # Moving points
 
 
-def move(client, source, *, points="40", target="otto@example.com", button="send", fields=None):
+def move(client, source, *, points="40", target="otto@example.com", button="send", fields=None, **more):
     address = url("transfer", source.member.public_id)
     data = {**(fields or fields_of(client, address)), "target": target, "points": points, button: "1"}
-    return client.post(address, data, follow=True).content.decode()
+    return client.post(address, {**data, **more}, follow=True).content.decode()
 
 
 def test_points_are_moved_once(desk, anna, otto):
@@ -143,6 +144,24 @@ def test_points_are_moved_once(desk, anna, otto):
     sent = Entry.objects.get(kind="MOVE_OUT")
     assert sent.actor_ref == f"user:{desk.user.pk}"
     assert "Otto Tal" in desk.get(url("entry", sent.public_id)).content.decode()
+
+
+def test_why_points_were_moved_is_noted_for_staff(desk, anna, otto):
+    preview = move(desk, anna, button="preview", note="Earned at the wrong till")
+    assert "Earned at the wrong till</textarea>" in preview
+    move(desk, anna, note="Earned at the wrong till")
+    for kind in ("MOVE_OUT", "MOVE_IN"):
+        entry = Entry.objects.get(kind=kind)
+        assert entry.explanation["note"] == "Earned at the wrong till"
+        assert "Earned at the wrong till" in desk.get(url("entry", entry.public_id)).content.decode()
+    for member in (anna.member, otto.member):
+        desk.force_login(member.user)
+        assert "wrong till" not in desk.get(reverse("loyalty:my-points")).content.decode()
+
+
+def test_points_are_moved_without_a_word_too(desk, anna, otto):
+    move(desk, anna)
+    assert "note" not in Entry.objects.get(kind="MOVE_OUT").explanation
 
 
 def test_too_many_points_are_not_moved(desk, anna, otto, limit):
