@@ -7,6 +7,8 @@ from django.contrib.auth import get_user_model
 from oscar_loyalty.points import services
 from oscar_loyalty.points.models import Account, Adjustment, Entry, Hold, MemberMerge
 from oscar_loyalty.points.services import open_account
+from oscar_loyalty.programmes.models import Programme
+from oscar_loyalty.programmes.rules import FAR_FUTURE
 
 from .conftest import NOW
 from .test_moving import make_account, merge, owe, standing
@@ -58,6 +60,7 @@ def test_closing_gives_up_what_is_left_and_ends_reservations(account):
     close(account)
     assert standing(account) == (0, 0, 0, 0)
     assert (account.status, account.open_key, account.expired) == ("CLOSED", None, 150)
+    assert account.due_at == FAR_FUTURE
     assert set(Hold.objects.values_list("state", flat=True)) == {"RELEASED"}
     entry = Entry.objects.get(kind="FORFEIT")
     assert (entry.points, entry.actor_ref) == (150, "user:1")
@@ -77,7 +80,8 @@ def test_a_deficit_is_written_off_when_its_account_closes(account):
     award(account, 50, key="purchase:p", active_at=NOW + timedelta(days=3))
     close(account)
     assert standing(account) == (0, 0, 0, 0)
-    assert Entry.objects.get(kind="WRITE_OFF").points == 30
+    entry = Entry.objects.get(kind="WRITE_OFF")
+    assert (entry.points, entry.reason_code, entry.actor_ref) == (30, "CLOSED", "user:1")
 
 
 def test_a_released_reservation_repays_before_the_rest_is_given_up(account):
@@ -105,6 +109,7 @@ def test_points_that_had_expired_count_as_expired(account):
     close(account, now=NOW + timedelta(days=60))
     assert standing(account) == (0, 0, 0, 0)
     assert not Entry.objects.filter(kind="FORFEIT").exists()
+    assert Entry.objects.get(kind="EXPIRE").actor_ref == "user:1"
 
 
 def test_a_closed_account_takes_no_points_and_its_member_can_have_a_new_one(account):
@@ -133,7 +138,10 @@ def test_a_frozen_account_can_be_closed_and_a_merged_one_cannot(account, other):
 def test_a_deficit_is_forgiven_in_part_or_whole(account):
     owe(account, 30)
     entry = write_off(account, 10)
+    assert (entry.kind, entry.reason_code, entry.actor_ref) == ("WRITE_OFF", "WRITE_OFF", "user:1")
     assert write_off(account, 10) == entry
+    with pytest.raises(services.IdempotencyKeyReused):
+        write_off(account, 11)
     assert standing(account) == (0, 0, 0, 20)
     assert write_off(account, key="write-off:2").points == 20
     assert write_off(account, key="write-off:3") is None
@@ -263,7 +271,49 @@ def test_only_two_open_accounts_can_be_asked_to_merge(account, other, clerk):
     ask = {"actor_id": clerk.pk, "now": NOW}
     with pytest.raises(services.SameAccount):
         services.request_merge(source_id=account.pk, target_id=account.pk, **ask)
-    close(other)
-    with pytest.raises(services.AccountNotOpen):
-        services.request_merge(source_id=account.pk, target_id=other.pk, **ask)
+    elsewhere = make_account(Programme.objects.create(code="other", name="Other"))
+    with pytest.raises(services.OtherProgramme):
+        services.request_merge(source_id=account.pk, target_id=elsewhere.pk, **ask)
+    for frozen in (account, other):
+        Account.objects.filter(pk=frozen.pk).update(status="FROZEN")
+        for source, target in ((account, other), (other, account)):
+            with pytest.raises(services.AccountNotOpen):
+                services.request_merge(source_id=source.pk, target_id=target.pk, **ask)
     assert not MemberMerge.objects.exists()
+
+
+@pytest.mark.parametrize(("pending", "available", "held", "owed"), [(10, 20, 30, 0), (10, 0, 0, 50)])
+def test_whatever_moves_counts_against_the_limit_of_one_person(
+    account, other, clerk, pending, available, held, owed
+):
+    if owed:
+        owe(account, owed)
+    else:
+        award(account, available + held)
+        hold(account, held)
+    award(account, pending, key="purchase:2", active_at=NOW + timedelta(days=9))
+    request = services.request_merge(
+        source_id=account.pk, target_id=other.pk, actor_id=clerk.pk, internal_note="Two cards", now=NOW
+    )
+    with pytest.raises(services.NeedsSecondPerson):
+        services.book_merge(merge=request, actor_id=clerk.pk, four_eyes_points=59, now=NOW)
+    services.end_holds(account_id=account.pk, now=NOW)
+    services.book_merge(merge=request, actor_id=clerk.pk, four_eyes_points=60, now=NOW)
+    assert standing(account, other)[0] == (0, 0, 0, 0)
+
+
+def test_who_asked_for_a_merge_and_who_decided_is_kept(programme, account, other, clerk, boss):
+    later = NOW + timedelta(days=1)
+    ask = {"actor_id": clerk.pk, "internal_note": "Two cards", "now": NOW}
+    booked = services.request_merge(source_id=account.pk, target_id=other.pk, **ask)
+    services.book_merge(merge=booked, actor_id=boss.pk, now=later)
+    rejected = services.request_merge(source_id=other.pk, target_id=make_account(programme).pk, **ask)
+    services.reject_merge(merge=rejected, actor_id=boss.pk, now=later)
+    services.reject_merge(merge=rejected, actor_id=clerk.pk, now=NOW)
+    for request, state in ((booked, "BOOKED"), (rejected, "REJECTED")):
+        request.refresh_from_db()
+        assert (request.internal_note, request.requested_by, request.requested_at) == (
+            *("Two cards", clerk),
+            NOW,
+        )
+        assert (request.state, request.decided_by, request.decided_at) == (state, boss, later)

@@ -34,7 +34,7 @@ def standing(*accounts):
     return found[0] if len(found) == 1 else found
 
 
-def transfer(giver, receiver, points, *, key="transfer:1", now=NOW):
+def transfer(giver, receiver, points, *, key="transfer:1", now=NOW, **values):
     return services.transfer_points(
         from_account_id=giver.pk,
         to_account_id=receiver.pk,
@@ -42,6 +42,7 @@ def transfer(giver, receiver, points, *, key="transfer:1", now=NOW):
         idempotency_key=key,
         actor_ref="user:1",
         now=now,
+        **values,
     )
 
 
@@ -59,7 +60,7 @@ def convert(account, rate, *, key="convert:1", now=NOW, unit_value="0.02", into=
         rate=Decimal(rate),
         unit_value=Decimal(unit_value),
         idempotency_key=key,
-        actor_ref="system",
+        actor_ref="user:7",
         now=now,
     )
 
@@ -88,7 +89,45 @@ def owe(account, points, *, order="debt"):
     clawback(account, earned, key=f"cancel:{order}")
 
 
+def owe_beside_a_reservation(account, points):
+    """``points`` owed, and as many reserved of a lot that expires before all others."""
+    earned = award(account, points, key="purchase:reserved", months=1)
+    hold(account, points, ref="basket:reserved")
+    clawback(account, earned, key="cancel:reserved")
+    return Lot.objects.get(account=account)
+
+
 # Transfers
+
+
+def test_a_transfer_says_who_why_and_with_whom(account, other):
+    award(account, 100)
+    for entry in transfer(account, other, 60, note="Two cards"):
+        entry.refresh_from_db()
+        partner = other if entry.account == account else account
+        assert entry.explanation == {"other_account": str(partner.public_id), "note": "Two cards"}
+        assert (entry.reason_code, entry.actor_ref, entry.points) == ("TRANSFER", "user:1", 60)
+    for entry in transfer(account, other, 5, key="transfer:2"):
+        assert "note" not in entry.explanation
+
+
+def test_all_that_is_available_may_be_given(account, other):
+    award(account, 100)
+    transfer(account, other, 100)
+    assert standing(account, other) == [(0, 0, 0, 0), (0, 100, 0, 0)]
+
+
+@pytest.mark.parametrize("how", ["transfer", "merge"])
+def test_what_comes_repays_and_leaves_a_reservation_its_lot(account, other, how):
+    reserved = owe_beside_a_reservation(other, 30)
+    award(account, 50)
+    if how == "transfer":
+        transfer(account, other, 50)
+    else:
+        merge(account, other)
+    reserved.refresh_from_db()
+    assert reserved.remaining == 30
+    assert standing(account, other) == [(0, 0, 0, 0), (0, 20, 30, 0)]
 
 
 def test_a_transfer_takes_what_expires_first_and_keeps_its_expiry(account, other):
@@ -274,6 +313,21 @@ def test_a_merge_moves_lots_as_they_are_and_ends_the_source(account, other):
             assert getattr(child, name) == getattr(parent, name)
     services.settle_account(account_id=other.pk, now=NOW + timedelta(days=5))
     assert standing(account, other) == [(0, 0, 0, 0), (30, 127, 0, 0)]
+
+
+def test_a_merge_says_who_why_and_with_whom(account, other):
+    award(account, 50, active_at=NOW + timedelta(days=3))
+    owe(account, 30)
+    group = merge(account, other)
+    entries = Entry.objects.filter(group_id=group).order_by("account_id", "seq")
+    assert [(entry.kind, entry.points) for entry in entries] == [
+        *(("MOVE_OUT", 50), ("MOVE_IN", 30)),
+        *(("MOVE_IN", 50), ("MOVE_OUT", 30)),
+    ]
+    for entry in entries:
+        partner = other if entry.account == account else account
+        assert entry.explanation == {"other_account": str(partner.public_id)}
+        assert (entry.reason_code, entry.actor_ref) == ("MERGE", "user:1")
 
 
 def test_merging_again_moves_nothing_more(account, other):
@@ -476,7 +530,7 @@ def test_points_are_converted_per_lot_with_the_sum_rounded_once(account):
     entry = convert(account, "0.95")
     # 95 % of 303 is 287.85, of each lot 95.95, so the last fraction of a point goes nowhere.
     assert standing(account) == (95, 192, 0, 0)
-    assert (entry.kind, entry.points) == ("CONVERT", 303)
+    assert (entry.kind, entry.points, entry.actor_ref) == ("CONVERT", 303, "user:7")
     assert entry.explanation == {
         "from_currency": "EUR",
         "to_currency": "CHF",

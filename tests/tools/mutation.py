@@ -140,17 +140,23 @@ def mutants_of(module: str, source: str) -> Iterator[Mutant]:
 
 
 def _meaning(code: str) -> str:
-    """What the code does. Left out are annotations, and how a class is decorated: whether a record can be
-    changed, or be made without names, is nothing that the program relies on."""
+    """What the code does for one session on SQLite. Left out are annotations, and how a class is decorated:
+    whether a record can be changed, or be made without names, is nothing that the program relies on."""
     tree = ast.parse(code)
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
             node.decorator_list = []
         elif isinstance(node, ast.FunctionDef):
             node.returns = None
+            node.decorator_list = [one for one in node.decorator_list if not _is_of_others(one)]
         elif isinstance(node, ast.arg):
             node.annotation = None
     return ast.dump(tree)
+
+
+def _is_of_others(decorator: ast.expr) -> bool:
+    """Retries are for several sessions, the fast path is PostgreSQL's."""
+    return any(name in ast.unparse(decorator) for name in ("atomic_with_retries", "with_fast_path"))
 
 
 # Changing the running code
