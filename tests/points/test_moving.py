@@ -230,10 +230,11 @@ def test_what_the_receiver_owes_is_repaid_first(account, other):
     assert standing(account, other) == [(0, 50, 0, 0), (0, 20, 0, 0)]
 
 
-def test_a_transfer_leaves_to_a_reservation_what_has_expired(account, other):
+@pytest.mark.parametrize("wait", [timedelta(0), timedelta(days=20)])
+def test_a_transfer_leaves_to_a_reservation_what_has_expired(account, other, wait):
     award(account, 50, key="purchase:old", months=1)
     award(account, 50, key="purchase:new", months=36)
-    late = NOW + timedelta(days=60)
+    late = Lot.objects.get(source_ref="order:old").expires_at + wait
     services.hold_points(
         account_id=account.pk,
         ref="basket:1",
