@@ -47,10 +47,11 @@ def test_who_stopped_an_account_and_who_let_it_go_on_is_kept(account, clerk, bos
     assert (frozen.frozen_by, frozen.lifted_by, frozen.lifted_at) == (clerk, boss, LATER)
 
 
-def test_an_account_frozen_twice_stays_as_the_first_one_froze_it(account, clerk, boss):
+def test_an_account_frozen_twice_stays_as_the_first_one_froze_it(programme, account, clerk, boss):
     first = freeze(account, by=clerk)
+    freeze(make_account(programme), by=boss)
     assert freeze(account, by=boss, note="Another reason", now=LATER) == first
-    assert Freeze.objects.get().frozen_by == clerk
+    assert Freeze.objects.get(account=account).frozen_by == clerk
 
 
 def test_an_account_frozen_again_keeps_how_it_was_before(account, clerk, boss):
@@ -64,10 +65,13 @@ def test_an_account_frozen_again_keeps_how_it_was_before(account, clerk, boss):
     ]
 
 
-def test_an_account_frozen_without_a_word_gets_one(account, clerk):
+def test_an_account_frozen_without_a_word_gets_one(account, clerk, boss):
+    freeze(account, by=boss)
+    unfreeze(account, by=boss)
     Account.objects.update(status=Account.Status.FROZEN)
-    frozen = freeze(account, by=clerk)
-    assert (frozen.frozen_by, Freeze.objects.count()) == (clerk, 1)
+    frozen = freeze(account, by=clerk, now=LATER)
+    assert (frozen.frozen_by, frozen.frozen_at, frozen.lifted_at) == (clerk, LATER, None)
+    assert Freeze.objects.count() == 2
 
 
 def test_only_the_account_that_was_named_is_stopped_and_goes_on(programme, account, clerk):

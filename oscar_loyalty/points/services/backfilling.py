@@ -92,7 +92,6 @@ def award_many(awards: Sequence[Award], *, now: datetime) -> list[Awarded]:
             # Which points are reserved decides which may expire: that needs every lot, so one by one.
             for position, award in zip(positions, ours, strict=True):
                 done[position] = _award_one(award, now=now)
-            del books[account_id]
             continue
         lots = new_lots[account_id] = []
         for position, award in zip(positions, ours, strict=True):
