@@ -8,13 +8,13 @@ from oscar_loyalty.points.models import Posting
 
 _Code = Posting.Code
 
+# Nothing comes back from breakage.
 _DEBIT_COUNTER = {
     _Code.EXPENSE: ("earned", 1),
     _Code.PENDING: ("pending", -1),
     _Code.AVAILABLE: ("available", -1),
     _Code.HELD: ("held", -1),
     _Code.REDEEMED: ("spent", -1),
-    _Code.BREAKAGE: ("expired", -1),
     _Code.DEBT: ("debt", 1),
     _Code.MOVED: ("moved_in", 1),
     _Code.CONVERSION: ("moved_in", 1),
