@@ -307,9 +307,10 @@ def test_who_asked_for_a_merge_and_who_decided_is_kept(programme, account, other
     ask = {"actor_id": clerk.pk, "internal_note": "Two cards", "now": NOW}
     booked = services.request_merge(source_id=account.pk, target_id=other.pk, **ask)
     services.book_merge(merge=booked, actor_id=boss.pk, now=later)
+    services.book_merge(merge=booked, actor_id=clerk.pk, now=NOW)
     rejected = services.request_merge(source_id=other.pk, target_id=make_account(programme).pk, **ask)
-    services.reject_merge(merge=rejected, actor_id=boss.pk, now=later)
-    services.reject_merge(merge=rejected, actor_id=clerk.pk, now=NOW)
+    assert services.reject_merge(merge=rejected, actor_id=boss.pk, now=later) == rejected
+    assert services.reject_merge(merge=rejected, actor_id=clerk.pk, now=NOW) == rejected
     for request, state in ((booked, "BOOKED"), (rejected, "REJECTED")):
         request.refresh_from_db()
         assert (request.internal_note, request.requested_by, request.requested_at) == (
