@@ -69,28 +69,38 @@ def client_seconds() -> float:
 
 def make_past(*, orders: int, members: int) -> None:
     """A year of orders, every status reached, half of them spendable, one in twenty cancelled."""
+    from django.utils import timezone
+
+    from oscar_loyalty.flows.membership import join_programme
+
+    now = timezone.now()
+    users = make_users(members, now=now)
+    for user in users:
+        join_programme(user_id=user.pk, now=now)
+    make_orders(users, orders=orders, now=now)
+
+
+def make_users(count: int, *, now):
+    """A programme that is old enough, and customers."""
     from django.contrib.auth import get_user_model
     from django.core.management import call_command
-    from django.utils import timezone
+
+    from oscar_loyalty.programmes.models import ProgrammeVersion
+
+    call_command("loyalty_setup", "--currency", "EUR", stdout=StringIO())
+    ProgrammeVersion.objects.update(active_from=now - timedelta(days=800), expiry_months=6)
+    user_model = get_user_model()
+    return user_model.objects.bulk_create(
+        user_model(username=f"m{number}", email=f"m{number}@example.com") for number in range(count)
+    )
+
+
+def make_orders(users, *, orders: int, now) -> None:
     from oscar.core.loading import get_model
     from oscar.test import factories
 
-    from oscar_loyalty.flows.membership import join_programme
-    from oscar_loyalty.programmes.models import ProgrammeVersion
-
-    now = timezone.now()
-    call_command("loyalty_setup", "--currency", "EUR", stdout=StringIO())
-    ProgrammeVersion.objects.update(active_from=now - timedelta(days=800), expiry_months=6)
-    user_model, order_model, line_model = (
-        get_user_model(),
-        get_model("order", "Order"),
-        get_model("order", "Line"),
-    )
-    users = user_model.objects.bulk_create(
-        user_model(username=f"m{number}", email=f"m{number}@example.com") for number in range(members)
-    )
-    for user in users:
-        join_programme(user_id=user.pk, now=now)
+    order_model, line_model = get_model("order", "Order"), get_model("order", "Line")
+    members = len(users)
     products = [factories.create_product(title=f"Product {number}") for number in range(LINES)]
     price = Decimal("19.95")
     site = get_model("sites", "Site").objects.get_current()

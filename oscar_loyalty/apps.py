@@ -22,4 +22,8 @@ class LoyaltyConfig(AppConfig):
         connection_created.connect(append_only.close_replace_hole)
         subscribe("points_posted", signals.announcer(signals.points_posted))
         subscribe("claim_link", receivers.on_claim_announced)
+        subscribe("late_delivery", receivers.on_late_delivery)
+        subscribe("rule_paused", receivers.on_rule_paused)
         subscribe("member_joined", signals.announcer(signals.member_joined))
+        subscribe("tier_changed", signals.announcer(signals.tier_changed))
+        subscribe("tier_changed", receivers.on_tier_changed)

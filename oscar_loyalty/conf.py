@@ -44,6 +44,35 @@ class LoyaltySettings:
         return int(self._get("EXPIRY_WARNING_DAYS", 30))
 
     @property
+    def tier_warning_days(self) -> tuple[int, ...]:
+        """``OSCAR_LOYALTY_TIER_WARNING_DAYS``: how many days before a tier is lost members are written to;
+        empty: not at all."""
+        return tuple(self._get("TIER_WARNING_DAYS", (60, 14)))
+
+    @property
+    def tier_mail(self) -> bool:
+        """``OSCAR_LOYALTY_TIER_MAIL``: write to members who have reached a tier."""
+        return bool(self._get("TIER_MAIL", True))
+
+    @property
+    def channel(self) -> str:
+        """``OSCAR_LOYALTY_CHANNEL``: dotted path to a function that takes an order, a basket or ``None`` and
+        returns the channel that earning rules ask for, for example "APP". Empty: everything is "SHOP"."""
+        return str(self._get("CHANNEL", ""))
+
+    @property
+    def profile_is_complete(self) -> str:
+        """``OSCAR_LOYALTY_PROFILE_IS_COMPLETE``: dotted path to a function that takes a user and returns
+        whether their profile is complete, for the rule that rewards it. Empty: name and default address."""
+        return str(self._get("PROFILE_IS_COMPLETE", ""))
+
+    @property
+    def staff_mail(self) -> tuple[str, ...]:
+        """``OSCAR_LOYALTY_STAFF_MAIL``: addresses that are told what staff must know, for example that a rule
+        has used up its budget; empty: Django's ``MANAGERS``."""
+        return tuple(self._get("STAFF_MAIL", ()))
+
+    @property
     def fast_path(self) -> bool:
         """``OSCAR_LOYALTY_FAST_PATH``: on PostgreSQL, book in one statement where that is possible."""
         return bool(self._get("FAST_PATH", True))
@@ -89,6 +118,49 @@ class LoyaltySettings:
     def card_test_form(self) -> bool:
         """``OSCAR_LOYALTY_CARD_TEST_FORM``: test cards instead of a card form; off with a live key."""
         return bool(self._get("CARD_TEST_FORM", False)) and "_live_" not in self.stripe_secret_key
+
+    # Delivery
+
+    @property
+    def delivery_methods(self) -> str:
+        """``OSCAR_LOYALTY_DELIVERY_METHODS``: dotted path to a function without arguments that returns the
+        shop's delivery methods that promise a day; empty: no day is promised."""
+        return str(self._get("DELIVERY_METHODS", ""))
+
+    @property
+    def delivery_subdivision(self) -> str:
+        """``OSCAR_LOYALTY_DELIVERY_SUBDIVISION``: dotted path to a function that takes an address and returns
+        the part of the country by ISO 3166-2 ("BY"), or an empty text; empty: the state in the address."""
+        return str(self._get("DELIVERY_SUBDIVISION", ""))
+
+    @property
+    def delivered_statuses(self) -> tuple[str, ...]:
+        """``OSCAR_LOYALTY_DELIVERED_STATUSES``: statuses of an order, or of all its lines, that say that it
+        has arrived."""
+        return tuple(self._get("DELIVERED_STATUSES", ("Delivered", "Complete")))
+
+    @property
+    def delivered_events(self) -> tuple[str, ...]:
+        """``OSCAR_LOYALTY_DELIVERED_EVENTS``: codes of Oscar's shipping event types that say the same for the
+        quantities they name."""
+        return tuple(self._get("DELIVERED_EVENTS", ("delivered",)))
+
+    @property
+    def delivery_grace_hours(self) -> int:
+        """``OSCAR_LOYALTY_DELIVERY_GRACE_HOURS``: hours after the promised day until which the carrier's news
+        may still come in before an order counts as late."""
+        return int(self._get("DELIVERY_GRACE_HOURS", 12))
+
+    @property
+    def late_mail(self) -> bool:
+        """``OSCAR_LOYALTY_LATE_MAIL``: apologise by mail for orders that did not arrive as promised."""
+        return bool(self._get("LATE_MAIL", False))
+
+    @property
+    def late_points(self) -> int:
+        """``OSCAR_LOYALTY_LATE_POINTS``: points that members get for an order that did not arrive as
+        promised; none unless it is set."""
+        return int(self._get("LATE_POINTS", 0))
 
     # REST API
 

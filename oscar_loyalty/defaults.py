@@ -30,9 +30,11 @@ LOYALTY_DASHBOARD_NAVIGATION: dict[str, Any] = {
     "children": [
         _entry(_("Overview"), "loyalty-overview"),
         _entry(_("Members"), "loyalty-members"),
+        _entry(_("Tiers and perks"), "loyalty-tiers"),
         _entry(_("Ledger"), "loyalty-ledger"),
         _entry(_("Reservations"), "loyalty-holds"),
         _entry(_("Adjustments"), "loyalty-adjustments"),
         _entry(_("Merges"), "loyalty-merges"),
+        _entry(_("Deliveries"), "loyalty-deliveries"),
     ],
 }

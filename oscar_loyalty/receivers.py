@@ -15,10 +15,12 @@ from oscar.core.loading import get_class, get_model
 
 from oscar_loyalty import tasks
 from oscar_loyalty.conf import loyalty_settings
-from oscar_loyalty.flows import claims, redemption
+from oscar_loyalty.flows import claims, deliveries, redemption, rule_news, tier_notices
 from oscar_loyalty.points import append_only
-from oscar_loyalty.shop import offers
+from oscar_loyalty.shop import carriers, offers, perk_orders
 from oscar_loyalty.shop.baskets import basket_ref
+from oscar_loyalty.tiers.models import PerkGrant, ProductAccess, TierPerk
+from oscar_loyalty.transactions import spare_transaction
 
 logger = logging.getLogger(__name__)
 Basket = get_model("basket", "Basket")
@@ -45,8 +47,33 @@ def quietly(hear: Callable[..., None]) -> Callable[..., None]:
 @quietly
 def on_order_placed(*, order: Any, **_later: Any) -> None:
     tasks.nudge(tasks.reward_purchase, order_id=order.pk)
+    promise_delivery(order)
+    keep_promises(order)
     if loyalty_settings.claim_mail and order.user_id is None and order.guest_email:
         claims.announce_claim(order_id=order.pk, language=get_language() or "", now=timezone.now())
+
+
+@quietly
+def promise_delivery(order: Any) -> None:
+    deliveries.promise_delivery(order=order, now=timezone.now())
+
+
+def on_late_delivery(payload: dict[str, Any]) -> None:
+    """The outbox relays it. A mail server that refuses is tried again later."""
+    deliveries.send_apology(order_ref=payload["order_ref"])
+
+
+def keep_promises(order: Any) -> None:
+    perk_orders.keep_promises(order, now=timezone.now())
+
+
+@receiver([post_save, post_delete], sender=TierPerk)
+@receiver([post_save, post_delete], sender=PerkGrant)
+@receiver([post_save, post_delete], sender=ProductAccess)
+@quietly
+def on_perks_changed(**_later: Any) -> None:
+    with spare_transaction():
+        carriers.align_offers(now=timezone.now())
 
 
 def on_claim_announced(payload: dict[str, Any]) -> None:
@@ -54,6 +81,16 @@ def on_claim_announced(payload: dict[str, Any]) -> None:
     claims.send_claim_link(
         order_id=payload["order_id"], language=payload["language"], now=timezone.now(), raises=True
     )
+
+
+def on_tier_changed(payload: dict[str, Any]) -> None:
+    """The outbox relays it. A mail server that refuses is tried again later."""
+    tier_notices.tell_of_reached_tier(change_id=payload["change_id"], now=timezone.now())
+
+
+def on_rule_paused(payload: dict[str, Any]) -> None:
+    """The outbox relays it."""
+    rule_news.tell_of_pause(budget_id=payload["budget_id"])
 
 
 @receiver(order_status_changed)
@@ -90,6 +127,8 @@ def on_migrated(*, using: str, **_later: Any) -> None:
             tables = connections[using].introspection.table_names(cursor)
         if offer._meta.db_table in tables:
             offers.ensure_offer()
+            if TierPerk._meta.db_table in tables:
+                carriers.align_offers(now=timezone.now())
 
 
 def on_migrated_guard_ledger(*, using: str, apps: Any = installed_apps, **_later: Any) -> None:

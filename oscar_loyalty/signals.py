@@ -18,6 +18,9 @@ points_posted = Signal()
 member_joined = Signal()
 """A customer joined the programme. Arguments: ``member_id`` (int)."""
 
+tier_changed = Signal()
+"""A member's tier changed. Arguments: ``member_id`` (int), ``change_id`` (int, of a ``TierChange``)."""
+
 
 def announcer(signal: Signal) -> Callable[[dict[str, Any]], None]:
     """A handler for the outbox that sends ``signal`` with the payload's ids."""

@@ -15,7 +15,16 @@ from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from oscar_loyalty.conf import loyalty_settings
-from oscar_loyalty.flows import auditing, expiry, purchases, sweeping
+from oscar_loyalty.flows import (
+    auditing,
+    deliveries,
+    expiry,
+    long_jobs,
+    purchases,
+    sweeping,
+    tier_notices,
+    tiering,
+)
 from oscar_loyalty.payments import services
 from oscar_loyalty.shop.orders import PurchaseMissing
 
@@ -64,6 +73,9 @@ def reward_purchase(*, order_id: int, **_later: object) -> None:
         purchases.reward_purchase(order_id=order_id, now=timezone.now())
     except PurchaseMissing:
         logger.warning("Order %s is gone: nothing to reward", order_id)
+        return
+    # One nudge for each order: see :func:`nudge`.
+    deliveries.update_delivery_of(order_id=order_id, now=timezone.now())
 
 
 @reliable
@@ -73,9 +85,21 @@ def reward_missed_purchases(**_later: object) -> None:
 
 
 @reliable
+def check_deliveries(**_later: object) -> None:
+    if loyalty_settings.enabled:
+        sweeping.check_deliveries(now=timezone.now())
+
+
+@reliable
 def settle_due_accounts(**_later: object) -> None:
     if loyalty_settings.enabled:
         expiry.settle_due_accounts(now=timezone.now())
+
+
+@reliable
+def reward_occasions(**_later: object) -> None:
+    if loyalty_settings.enabled:
+        sweeping.reward_occasions(now=timezone.now())
 
 
 @reliable
@@ -88,6 +112,18 @@ def end_expired_holds(**_later: object) -> None:
 def warn_expiring_points(**_later: object) -> None:
     if loyalty_settings.enabled:
         expiry.warn_expiring_points(now=timezone.now())
+
+
+@reliable
+def recompute_due_tiers(**_later: object) -> None:
+    if loyalty_settings.enabled:
+        tiering.recompute_due_tiers(now=timezone.now())
+
+
+@reliable
+def warn_of_tier_losses(**_later: object) -> None:
+    if loyalty_settings.enabled:
+        tier_notices.warn_of_tier_losses(now=timezone.now())
 
 
 @reliable
@@ -108,9 +144,26 @@ def forget_old_news(**_later: object) -> None:
 
 
 @reliable
+def align_perk_offers(**_later: object) -> None:
+    if loyalty_settings.enabled:
+        sweeping.align_perk_offers(now=timezone.now())
+
+
+@reliable
 def audit_ledger(**_later: object) -> None:
     # One that a lost worker left unfinished goes on. What it finds, `loyalty_doctor` tells.
     auditing.audit_ledger(clock=timezone.now, resume=True)
+
+
+@reliable
+def run_job(*, job_id: int, **_later: object) -> None:
+    long_jobs.run_job(job_id=job_id, clock=timezone.now)
+
+
+@reliable
+def run_waiting_jobs(**_later: object) -> None:
+    # Jobs whose nudge was lost, and those whose worker was killed.
+    long_jobs.run_waiting_jobs(clock=timezone.now)
 
 
 #: For the shop's Celery app: ``app.conf.beat_schedule = {**app.conf.beat_schedule, **beat_schedule}``.
@@ -118,13 +171,32 @@ beat_schedule: dict[str, dict[str, Any]] = {
     "loyalty-relay-outbox": {"task": "oscar_loyalty.tasks.relay_outbox", "schedule": 30},
     "loyalty-end-expired-holds": {"task": "oscar_loyalty.tasks.end_expired_holds", "schedule": 60},
     "loyalty-finish-payments": {"task": "oscar_loyalty.tasks.finish_payments", "schedule": 60},
+    "loyalty-run-waiting-jobs": {"task": "oscar_loyalty.tasks.run_waiting_jobs", "schedule": 60},
     "loyalty-warn-expiring-points": {
         "task": "oscar_loyalty.tasks.warn_expiring_points",
         "schedule": crontab(hour="7", minute="30"),
     },
+    # In the morning, when carriers have told what came yesterday.
+    "loyalty-check-deliveries": {
+        "task": "oscar_loyalty.tasks.check_deliveries",
+        "schedule": crontab(hour="9", minute="0"),
+    },
+    "loyalty-reward-occasions": {
+        "task": "oscar_loyalty.tasks.reward_occasions",
+        "schedule": crontab(hour="6", minute="20"),
+    },
     "loyalty-settle-due-accounts": {"task": "oscar_loyalty.tasks.settle_due_accounts", "schedule": 300},
+    "loyalty-recompute-due-tiers": {"task": "oscar_loyalty.tasks.recompute_due_tiers", "schedule": 300},
+    "loyalty-warn-of-tier-losses": {
+        "task": "oscar_loyalty.tasks.warn_of_tier_losses",
+        "schedule": crontab(hour="7", minute="45"),
+    },
     "loyalty-reward-missed-purchases": {
         "task": "oscar_loyalty.tasks.reward_missed_purchases",
+        "schedule": crontab(minute="*/10"),
+    },
+    "loyalty-align-perk-offers": {
+        "task": "oscar_loyalty.tasks.align_perk_offers",
         "schedule": crontab(minute="*/10"),
     },
     "loyalty-forget-old-news": {

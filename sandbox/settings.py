@@ -206,6 +206,9 @@ OSCARAPI_BLOCK_ADMIN_API_ACCESS = True
 # Links in mails lead back to this shop.
 OSCAR_LOYALTY_BASE_URL = env.str("SANDBOX_URL", default="http://127.0.0.1:8000")
 
+# Ways of delivery that promise a day.
+OSCAR_LOYALTY_DELIVERY_METHODS = "sandbox.apps.shipping.delivery.delivery_methods"
+
 # Card payment: with STRIPE_SECRET_KEY, Stripe's test mode and its Payment Element; without, the project's
 # own Stripe-shaped server and a list of test cards.
 OSCAR_LOYALTY_STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="") or "sk_test_sandbox"

@@ -1,5 +1,31 @@
 """Django admin: a door. It shows every room's tables and writes through the same services as the shop."""
 
-from oscar_loyalty.admin import adjustments, ledger, members, merges, outbox, payments, programmes
+from oscar_loyalty.admin import (
+    adjustments,
+    deliveries,
+    earning_rules,
+    ledger,
+    members,
+    merges,
+    offers,
+    outbox,
+    payments,
+    perks,
+    programmes,
+    tiers,
+)
 
-__all__ = ["adjustments", "ledger", "members", "merges", "outbox", "payments", "programmes"]
+__all__ = [
+    "adjustments",
+    "deliveries",
+    "earning_rules",
+    "ledger",
+    "members",
+    "merges",
+    "offers",
+    "outbox",
+    "payments",
+    "perks",
+    "programmes",
+    "tiers",
+]

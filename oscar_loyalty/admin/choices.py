@@ -4,6 +4,7 @@ from django.utils.translation import gettext
 from oscar.core.loading import get_model
 
 from oscar_loyalty.shop.configuration import list_order_statuses
+from oscar_loyalty.tiers.models import Tier
 
 
 def category_choices() -> list[tuple[int, str]]:
@@ -32,3 +33,17 @@ def status_choices(*, stored: str = "") -> list[tuple[str, str]]:
     if stored and stored not in statuses:
         choices.append((stored, gettext("%(status)s (no longer in the pipeline)") % {"status": stored}))
     return choices
+
+
+def range_choices() -> list[tuple[int, str]]:
+    ranges = get_model("offer", "Range").objects.order_by("name")
+    return [(one.pk, str(one.name)) for one in ranges]
+
+
+def tier_choices(version_id: int | None) -> list[tuple[str, str]]:
+    """Tiers of a version, lowest first; those of the newest version when none is named."""
+    tiers = Tier.objects.order_by("rank")
+    if version_id is not None:
+        tiers = tiers.filter(version=version_id)
+    found = {tier.code: str(tier) for tier in tiers}
+    return list(found.items())

@@ -1,18 +1,19 @@
-"""The programme and its versions: published, edited until they come into force, then only read."""
+"""The programme and its versions: drafted, edited until they come into force, then only read."""
 
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.widgets import FilteredSelectMultiple
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -21,9 +22,19 @@ from django.utils.translation import gettext_lazy as _
 
 from oscar_loyalty.admin import choices
 from oscar_loyalty.admin.preview import describe_version
+from oscar_loyalty.admin.version_pages import (
+    VersionPages,
+    can_publish,
+    say_moment,
+    say_published,
+    to_version,
+    told,
+)
 from oscar_loyalty.conf import loyalty_settings
+from oscar_loyalty.flows.versions import HasErrors, lint_version, publish_draft
 from oscar_loyalty.programmes import services
 from oscar_loyalty.programmes.models import CurrencyRate, Programme, ProgrammeVersion
+from oscar_loyalty.programmes.queries import is_editable, list_versions, newest_first, state_of
 from oscar_loyalty.shop.configuration import is_currency
 from oscar_loyalty.shop.currencies import get_default_currency
 
@@ -44,7 +55,7 @@ class ProgrammeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     readonly_fields = ["promise_today", "all_versions"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Programme]:
-        versions = ProgrammeVersion.objects.order_by("-active_from").prefetch_related("rates")
+        versions = list_versions(now=timezone.now()).prefetch_related("rates")
         return super().get_queryset(request).prefetch_related(Prefetch("versions", versions)).order_by("name")
 
     def get_fieldsets(self, request: HttpRequest, obj: Programme | None = None) -> Any:
@@ -80,17 +91,22 @@ class ProgrammeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_("versions"))
     def all_versions(self, programme: Programme) -> SafeString:
-        today = _version_today(programme.versions.all())
         rows = format_html_join(
             "",
-            '<p><a href="{}">{}</a> · {} · {} {}</p>',
+            '<p><a href="{}">{}</a> · {}</p>',
             (
                 (
                     reverse("admin:oscar_loyalty_programmeversion_change", args=[version.pk]),
                     gettext("version %(number)s") % {"number": version.number},
-                    _state_of(version, is_followed=version != today),
-                    date_format(timezone.localtime(version.active_from), "SHORT_DATETIME_FORMAT"),
-                    f"· {version.note}" if version.note else "",
+                    " · ".join(
+                        said
+                        for said in (
+                            str(_state(version).label),
+                            say_moment(version.active_from),
+                            version.note,
+                        )
+                        if said
+                    ),
                 )
                 for version in programme.versions.all()
             ),
@@ -276,30 +292,44 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
                 _(
                     "Version %(number)s was published meanwhile, perhaps by a double click. Look at it "
                     "first; if another one is needed, begin it anew."
+                )
+                if ProgrammeVersion.objects.filter(
+                    programme=programme, number=latest, active_from__isnull=False
+                ).exists()
+                else _(
+                    "Draft %(number)s was made meanwhile, perhaps by a double click. Look at it "
+                    "first; if another one is needed, begin it anew."
                 ),
                 params={"number": latest},
             )
 
 
 @admin.register(ProgrammeVersion)
-class ProgrammeVersionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ProgrammeVersionAdmin(VersionPages):
     form = VersionForm
     inlines = [RateInline]
     change_form_template = "admin/oscar_loyalty/programmeversion/change_form.html"
-    list_display = ["number", "programme", "active_from", "state", "note"]
+    list_display = ["number", "programme", "active_from", "state", "note", "steps"]
     list_display_links = ["number", "programme"]
     list_filter = ["programme"]
     list_select_related = ["programme"]
-    ordering = ["programme", "-active_from"]
+    ordering = ["programme", *newest_first()]
 
     # Who may do what
 
     def has_change_permission(self, request: HttpRequest, obj: ProgrammeVersion | None = None) -> bool:
-        return super().has_change_permission(request, obj) and (obj is None or _is_planned(obj))
+        return super().has_change_permission(request, obj) and (
+            obj is None or (is_editable(obj, now=timezone.now()) and _may_decide_on(request, obj))
+        )
 
     def has_delete_permission(self, request: HttpRequest, obj: ProgrammeVersion | None = None) -> bool:
         # Only one by one, so that a list never deletes what has come into force.
-        return super().has_delete_permission(request, obj) and obj is not None and _is_planned(obj)
+        return (
+            super().has_delete_permission(request, obj)
+            and obj is not None
+            and _is_deletable(obj)
+            and _may_decide_on(request, obj)
+        )
 
     # What a page shows
 
@@ -311,8 +341,10 @@ class ProgrammeVersionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             else ["excluded_categories", "excluded_product_types"]
         )
         hidden = [] if obj else ["follows"]
+        # A draft comes into force by a step of its own, which shows what would change.
+        moment = [] if obj is not None and obj.active_from is None else ["active_from"]
         return [
-            (None, {"fields": ["programme", "active_from", "note", "terms_version", *hidden]}),
+            (None, {"fields": ["programme", *moment, "note", "terms_version", *hidden]}),
             (_("Earning"), {"fields": ["includes_tax", "includes_shipping", *excluded]}),
             (
                 _("Waiting and expiry"),
@@ -336,7 +368,7 @@ class ProgrammeVersionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return {"terms_version": "1", **initial}
         fields = [field.name for field in ProgrammeVersion._meta.fields]
         copied = {name: getattr(base, name) for name in fields}
-        for name in ("id", "number", "active_from", "note"):
+        for name in ("id", "number", "active_from", "archived_at", "note"):
             del copied[name]
         follows = find_latest_number(base.programme_id)
         return {**copied, "programme": base.programme_id, "follows": follows}
@@ -369,8 +401,16 @@ class ProgrammeVersionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         form = context["adminform"].form
         context["loyalty_preview"] = self._preview(request, form, context)
         context["is_previewed"] = "_preview" in request.POST and not context["errors"]
-        context["can_publish"] = self.has_add_permission(request)
+        context["can_add"] = self.has_add_permission(request)
         context["is_editable"] = version is None or self.has_change_permission(request, version)
+        context["show_save_and_add_another"] = False
+        if version is None:
+            context["show_save"] = can_publish(request)
+            context["show_save_and_continue"] = False
+        else:
+            context["state"] = self.state_now(version)
+            context["steps"] = self.steps_for(request, version)
+            context["parts"] = self.parts_of(request, version)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _preview(self, request: HttpRequest, form: Any, context: dict[str, Any]) -> list[str]:
@@ -400,29 +440,78 @@ class ProgrammeVersionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     # Writing
 
     def save_model(self, request: HttpRequest, obj: ProgrammeVersion, form: Any, change: bool) -> None:
-        now = timezone.now()
         if change:
-            services.revise_version(version=obj, now=now)
+            services.revise_version(version=obj, now=timezone.now())
         else:
             # The rates follow in the same transaction: the inline saves them.
-            services.publish_version(version=obj, rates=[], active_from=obj.active_from, now=now)
+            base = find_base(request, programme_id=obj.programme_id)
+            services.add_draft(version=obj, rates=[], based_on=base)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if change or "_draft" in request.POST or not can_publish(request):
+            return
+        # Now that it is whole: a version with an error stays a draft.
+        with suppress(HasErrors):
+            published = publish_draft(
+                version_id=form.instance.pk,
+                active_from=form.cleaned_data["active_from"],
+                now=timezone.now(),
+            )
+            form.instance.active_from = published.active_from
+
+    def response_add(
+        self, request: HttpRequest, obj: ProgrammeVersion, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        now = timezone.now()
+        if obj.active_from is None:
+            if "_draft" in request.POST:
+                text, level = gettext("Version %(number)s is saved as a draft."), messages.SUCCESS
+            elif can_publish(request):
+                text, level = (
+                    gettext("Version %(number)s is saved as a draft: it has errors."),
+                    messages.ERROR,
+                )
+            else:
+                text = gettext(
+                    "Version %(number)s is saved as a draft. Somebody with the permission puts it into force."
+                )
+                level = messages.WARNING
+            self.message_user(request, text % {"number": obj.number}, level)
+        else:
+            self.message_user(request, say_published(obj, now=now), messages.SUCCESS)
+        self._say_findings(request, obj, now=now)
+        return to_version(obj)
+
+    def response_change(self, request: HttpRequest, obj: ProgrammeVersion) -> HttpResponse:
+        self._say_findings(request, obj, now=timezone.now())
+        return super().response_change(request, obj)
+
+    def _say_findings(self, request: HttpRequest, version: ProgrammeVersion, *, now: datetime) -> None:
+        for finding in told(lint_version(version, now=now)):
+            text = ": ".join(said for said in (finding["about"], finding["text"]) if said)
+            self.message_user(request, text, messages.ERROR if finding["is_error"] else messages.WARNING)
 
     # Columns and read-only fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ProgrammeVersion]:
-        later = ProgrammeVersion.objects.filter(
-            programme=OuterRef("programme"),
-            active_from__gt=OuterRef("active_from"),
-            active_from__lte=timezone.now(),
-        )
-        versions: QuerySet[ProgrammeVersion] = (
-            super().get_queryset(request).annotate(is_followed=Exists(later))
-        )
-        return versions
+        return list_versions(now=timezone.now()).order_by(*self.get_ordering(request))
 
     @admin.display(description=_("state"))
     def state(self, version: ProgrammeVersion) -> str:
-        return _state_of(version, is_followed=version.is_followed)  # type: ignore[attr-defined]
+        return str(_state(version).label)
+
+    @admin.display(description=_("steps"))
+    def steps(self, version: ProgrammeVersion) -> SafeString:
+        """What everybody who sees the list may look at; the version's own page offers the rest."""
+        return format_html_join(
+            " · ",
+            '<a href="{}">{}</a>',
+            (
+                (reverse(f"admin:oscar_loyalty_programmeversion_{name}", args=[version.pk]), label)
+                for name, label in (("compare", gettext("Compare")), ("check", gettext("Check")))
+            ),
+        )
 
     @admin.display(description=_("excluded categories"))
     def excluded_categories(self, version: ProgrammeVersion) -> str:
@@ -433,12 +522,18 @@ class ProgrammeVersionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return ", ".join(_names(version.excluded_product_class_ids, choices.product_class_choices())) or "—"
 
 
-def find_base(request: HttpRequest) -> ProgrammeVersion | None:
-    """The version that a new one starts from: the one asked for, else the newest of the programme."""
-    versions = ProgrammeVersion.objects.select_related("programme").order_by("-active_from")
+def find_base(request: HttpRequest, *, programme_id: int | None = None) -> ProgrammeVersion | None:
+    """The version that a new one starts from: the one asked for, else the newest published one of the
+    programme. With ``programme_id`` only a version of that programme."""
+    versions = ProgrammeVersion.objects.select_related("programme")
     based_on, programme = request.GET.get("based_on", ""), request.GET.get("programme", "")
+    if programme_id is not None:
+        versions = versions.filter(programme_id=programme_id)
     if based_on.isdecimal():
         return versions.filter(pk=based_on).first()
+    versions = versions.filter(active_from__isnull=False).order_by("-active_from")
+    if programme_id is not None:
+        return versions.first()
     if programme.isdecimal():
         return versions.filter(programme_id=programme).first()
     return versions.filter(programme__code=loyalty_settings.programme_code).first()
@@ -460,24 +555,30 @@ def excluded_names(version: ProgrammeVersion) -> list[str]:
     return names
 
 
+def _may_decide_on(request: HttpRequest, version: ProgrammeVersion) -> bool:
+    """What has a moment comes into force as it is then, so it takes the permission to publish."""
+    return version.active_from is None or can_publish(request)
+
+
+def _is_deletable(version: ProgrammeVersion) -> bool:
+    """Nothing was ever judged by it."""
+    return version.active_from is None or version.active_from > timezone.now()
+
+
 def _names(ids: Iterable[int], known: Iterable[tuple[int, str]]) -> list[str]:
     wanted = set(ids)
     return [name for pk, name in known if pk in wanted]
 
 
-def _is_planned(version: ProgrammeVersion) -> bool:
-    return version.active_from > timezone.now()
-
-
-def _state_of(version: ProgrammeVersion, *, is_followed: bool) -> str:
-    if _is_planned(version):
-        return gettext("planned")
-    return gettext("past") if is_followed else gettext("in force")
+def _state(version: ProgrammeVersion) -> ProgrammeVersion.State:
+    """The state now of a version as :func:`list_versions` reads it."""
+    is_followed: bool = version.is_followed  # type: ignore[attr-defined]
+    return state_of(version, is_followed=is_followed, now=timezone.now())
 
 
 def _version_today(versions: Iterable[ProgrammeVersion]) -> ProgrammeVersion | None:
-    """The version in force, of versions ordered by their moment, newest first."""
-    return next((version for version in versions if not _is_planned(version)), None)
+    """The version in force, if there is one."""
+    return next((one for one in versions if _state(one) == ProgrammeVersion.State.LIVE), None)
 
 
 def _as_paragraphs(sentences: Iterable[str]) -> SafeString:

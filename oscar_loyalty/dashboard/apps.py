@@ -31,6 +31,7 @@ class LoyaltyDashboardConfig(OscarDashboardConfig):  # type: ignore[misc]
 
         self.permissions_map = {
             "loyalty-overview": staff("view_member"),
+            "loyalty-tiers": staff("view_member", "view_tier"),
             "loyalty-members": staff("view_member"),
             "loyalty-member": staff("view_member"),
             "loyalty-audit": staff("view_member", "view_entry"),
@@ -47,9 +48,15 @@ class LoyaltyDashboardConfig(OscarDashboardConfig):  # type: ignore[misc]
                 staff("view_member", "add_adjustment"),
                 staff("view_member", "approve_adjustment"),
             ),
+            "loyalty-deliveries": staff("view_member", "view_deliverypromise"),
+            "loyalty-delivery-arrived": staff(
+                "view_member", "view_deliverypromise", "change_deliverypromise"
+            ),
             "loyalty-freeze": staff("view_member", "freeze_account"),
             "loyalty-close": staff("view_member", "close_account"),
             "loyalty-transfer": staff("view_member", "transfer_points"),
+            "loyalty-tier-give": staff("view_member", "override_tier"),
+            "loyalty-tier-end": staff("view_member", "override_tier"),
             "loyalty-merges": staff("view_member", "view_membermerge"),
             "loyalty-merge": staff("view_member", "view_membermerge"),
             "loyalty-merge-request": staff("view_member", "view_membermerge", "add_membermerge"),
@@ -60,12 +67,24 @@ class LoyaltyDashboardConfig(OscarDashboardConfig):  # type: ignore[misc]
         }
 
     def get_urls(self) -> list[Any]:
-        from oscar_loyalty.dashboard import accounts, adjustments, holds, ledger, members, merges, overview
+        from oscar_loyalty.dashboard import (
+            accounts,
+            adjustments,
+            deliveries,
+            holds,
+            ledger,
+            levels,
+            members,
+            merges,
+            overview,
+            tiers,
+        )
 
         member, adjustment = "members/<uuid:public_id>/", "adjustments/<uuid:public_id>/"
         return self.post_process_urls(  # type: ignore[no-any-return]
             [
                 path("", overview.OverviewView.as_view(), name="loyalty-overview"),
+                path("tiers/", levels.LevelsView.as_view(), name="loyalty-tiers"),
                 path("members/", members.MembersView.as_view(), name="loyalty-members"),
                 path(member, members.MemberView.as_view(), name="loyalty-member"),
                 path(f"{member}adjust/", adjustments.AdjustView.as_view(), name="loyalty-adjust"),
@@ -74,6 +93,8 @@ class LoyaltyDashboardConfig(OscarDashboardConfig):  # type: ignore[misc]
                 path(f"{member}transfer/", accounts.TransferView.as_view(), name="loyalty-transfer"),
                 path(f"{member}audit/", accounts.AuditView.as_view(), name="loyalty-audit"),
                 path(f"{member}merge/", merges.RequestMergeView.as_view(), name="loyalty-merge-request"),
+                path(f"{member}tier/", tiers.GiveTierView.as_view(), name="loyalty-tier-give"),
+                path(f"{member}tier/<int:pk>/end/", tiers.EndTierView.as_view(), name="loyalty-tier-end"),
                 path("merges/", merges.MergesView.as_view(), name="loyalty-merges"),
                 path("merges/<int:pk>/", merges.MergeView.as_view(), name="loyalty-merge"),
                 path(
@@ -88,6 +109,12 @@ class LoyaltyDashboardConfig(OscarDashboardConfig):  # type: ignore[misc]
                     "reservations/<uuid:public_id>/end/",
                     holds.ReleaseView.as_view(),
                     name="loyalty-hold-release",
+                ),
+                path("deliveries/", deliveries.DeliveriesView.as_view(), name="loyalty-deliveries"),
+                path(
+                    "deliveries/<int:pk>/arrived/",
+                    deliveries.ArrivedView.as_view(),
+                    name="loyalty-delivery-arrived",
                 ),
                 path("adjustments/", adjustments.AdjustmentsView.as_view(), name="loyalty-adjustments"),
                 path(adjustment, adjustments.AdjustmentView.as_view(), name="loyalty-adjustment"),

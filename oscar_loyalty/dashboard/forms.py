@@ -1,8 +1,9 @@
 """What staff type in. Every form that books carries a key, so that sending it twice books once."""
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.utils.text import capfirst
@@ -12,6 +13,7 @@ from oscar_loyalty.flows.adjustments import find_mistake
 from oscar_loyalty.members.models import Member
 from oscar_loyalty.points.models import MOST_POINTS_PER_ENTRY, Account, Adjustment
 from oscar_loyalty.shop.customers import find_member_named
+from oscar_loyalty.tiers.queries import TierTable, name_of
 
 _REASONS = [choice for choice in Adjustment.Reason.choices if choice[0] != Adjustment.Reason.UNDO]
 
@@ -128,6 +130,30 @@ class TransferForm(TargetForm):
         max_length=2000,
     )
     field_order = ("target", "points", "note")
+
+
+class GiveTierForm(DeskForm):
+    tier_code = forms.ChoiceField(label=_("tier"))
+    until = forms.DateField(
+        label=_("until"),
+        help_text=_("The last day on which the member has it."),
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+    reason = forms.CharField(label=_("reason"), max_length=200, help_text=_("Why? Only staff see it."))
+
+    def __init__(self, *args: Any, table: TierTable, now: datetime, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["tier_code"].choices = [  # type: ignore[attr-defined]
+            ("", "—"),
+            *((tier.code, name_of(tier)) for tier in table.tiers),
+        ]
+        self._today = now.astimezone(ZoneInfo(table.version.programme.time_zone)).date()
+
+    def clean_until(self) -> date:
+        until: date = self.cleaned_data["until"]
+        if until < self._today:
+            raise forms.ValidationError(_("This day is over."))
+        return until
 
 
 class CloseForm(DeskForm):

@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404
 
 from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.dashboard.base import ROWS_PER_PAGE, DeskView, slice_of
+from oscar_loyalty.dashboard.tiers import describe_tier
 from oscar_loyalty.flows.statements import read_rows, with_causes
 from oscar_loyalty.members.models import Member
 from oscar_loyalty.points import queries
@@ -65,4 +66,5 @@ class MemberView(DeskView):
             holds=Hold.objects.filter(account=account).order_by("-id")[:10],
             adjustments=account.adjustments.select_related("requested_by", "decided_by").order_by("-id")[:10],
             freeze=account.freezes.select_related("frozen_by").filter(lifted_at=None).order_by("-id").first(),
+            **describe_tier(member, now=self.now),
         )

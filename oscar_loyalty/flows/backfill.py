@@ -17,16 +17,18 @@ from datetime import datetime
 from django.db import transaction
 
 from oscar_loyalty.conf import loyalty_settings
-from oscar_loyalty.flows.earning import earnings_under_policy
+from oscar_loyalty.flows.earning import Earnings, earnings_under_policy
 from oscar_loyalty.flows.purchases import award_for, spendable_from
+from oscar_loyalty.flows.tiering import qualification_of
 from oscar_loyalty.points import queries as points
 from oscar_loyalty.points.models import Account
 from oscar_loyalty.points.rules import Earning
-from oscar_loyalty.points.services import AccountNotOpen, Award, award_many
+from oscar_loyalty.points.services import AccountNotOpen, Award, award_many, lock_accounts
 from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.programmes.rules import Policy, expiry_after
 from oscar_loyalty.shop import orders
 from oscar_loyalty.shop.orders import Period, PurchaseFacts
+from oscar_loyalty.tiers.services import Qualification, qualify_many
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +151,14 @@ def _book(order_ids: list[int], *, terms: Terms, now: datetime, dry_run: bool) -
     by_id = {purchase.order_id: purchase for purchase in purchases}
     # In the order of the calls, which is that of time: lots of one member are numbered by it.
     purchases = [by_id[order_id] for order_id in order_ids if order_id in by_id]
-    judged = _judge(purchases, terms=terms, now=now)
+    user_ids = {purchase.user_id for purchase in purchases if purchase.user_id is not None}
+    accounts = points.find_accounts_of_users(
+        user_ids=user_ids, programme_code=loyalty_settings.programme_code
+    )
+    histories = _Histories(version_now=terms.version_now, now=now)
+    judged, earnings = _judge(
+        purchases, accounts=accounts, histories=histories, terms=terms, now=now, lock=not dry_run
+    )
     awards = [(purchase, verdict) for purchase, verdict in judged if isinstance(verdict, _Verdict)]
     refused: dict[int, Reason] = {}
     if not dry_run:
@@ -162,6 +171,13 @@ def _book(order_ids: list[int], *, terms: Terms, now: datetime, dry_run: bool) -
                 refused[purchase.order_id] = Reason.FAILED
             elif not awarded.is_new:
                 refused[purchase.order_id] = Reason.ALREADY_BOOKED
+        booked_ids = {purchase.order_id for purchase, _verdict in awards} - refused.keys()
+        for earned in earnings:
+            earned.count(booked_ids & earned.by_order.keys(), now=now)
+        known = {order_id: one for earned in earnings for order_id, one in earned.by_order.items()}
+        _count_for_tiers(
+            judged, refused=refused, known=known, accounts=accounts, histories=histories, now=now
+        )
     outcomes = []
     for purchase, verdict in judged:
         reason = verdict if isinstance(verdict, Reason) else refused.get(purchase.order_id)
@@ -180,6 +196,53 @@ def _book(order_ids: list[int], *, terms: Terms, now: datetime, dry_run: bool) -
     return outcomes
 
 
+def _count_for_tiers(
+    judged: "Sequence[tuple[PurchaseFacts, _Verdict | Reason]]",
+    *,
+    refused: dict[int, Reason],
+    known: dict[int, Earning],
+    accounts: dict[int, Account],
+    histories: "_Histories",
+    now: datetime,
+) -> None:
+    """
+    Let orders count towards tiers as well: those booked just now, those that earned no points, and those
+    that were booked before the programme had tiers. Where members stand is computed by whoever calls
+    :func:`recompute_due_tiers` afterwards; the sweep does.
+    """
+    counting = {None, Reason.ALREADY_BOOKED, Reason.NOTHING_EARNED, Reason.NO_RATE}
+    purchases = [
+        purchase
+        for purchase, verdict in judged
+        if (verdict if isinstance(verdict, Reason) else refused.get(purchase.order_id)) in counting
+        and not purchase.is_cancelled
+    ]
+    chosen: dict[int, tuple[Account, Policy]] = {}
+    for purchase in purchases:
+        account = accounts.get(purchase.user_id) if purchase.user_id is not None else None
+        policy = histories.find_policy(purchase)
+        if account is not None and policy is not None and policy.has_tiers:
+            chosen[purchase.order_id] = (account, policy)
+    others = {key: pair for key, pair in chosen.items() if key not in known and pair[1].can_earn()}
+    earnings = dict(known)
+    for earned in _earn(purchases, others, lock=False):
+        earnings |= earned.by_order
+    by_programme: dict[int, list[Qualification]] = defaultdict(list)
+    for purchase in purchases:
+        if purchase.order_id in chosen:
+            account, policy = chosen[purchase.order_id]
+            by_programme[policy.programme_id].append(
+                qualification_of(
+                    purchase,
+                    member_id=account.member_id,
+                    policy=policy,
+                    earning=earnings.get(purchase.order_id),
+                )
+            )
+    for programme_id, qualifications in by_programme.items():
+        qualify_many(programme_id=programme_id, qualifications=qualifications, now=now)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Verdict:
     account: Account
@@ -188,18 +251,20 @@ class _Verdict:
 
 
 def _judge(
-    purchases: Sequence[PurchaseFacts], *, terms: Terms, now: datetime
-) -> list[tuple[PurchaseFacts, _Verdict | Reason]]:
-    """What each order is to be booked with, or why it is not; a fixed number of statements."""
-    user_ids = {purchase.user_id for purchase in purchases if purchase.user_id is not None}
-    accounts = points.find_accounts_of_users(
-        user_ids=user_ids, programme_code=loyalty_settings.programme_code
-    )
+    purchases: Sequence[PurchaseFacts],
+    *,
+    accounts: dict[int, Account],
+    histories: "_Histories",
+    terms: Terms,
+    now: datetime,
+    lock: bool,
+) -> tuple[list[tuple[PurchaseFacts, _Verdict | Reason]], list[Earnings]]:
+    """What each order is to be booked with, or why it is not; a fixed number of statements. And what the
+    budgets of rules are to know once it is booked."""
     earned = points.list_earned_orders(
         programme_code=loyalty_settings.programme_code,
         order_refs=[purchase.number for purchase in purchases],
     )
-    histories = _Histories(version_now=terms.version_now, now=now)
     reasons: dict[int, Reason] = {}
     chosen: dict[int, tuple[Account, Policy]] = {}
     for purchase in purchases:
@@ -217,7 +282,11 @@ def _judge(
             reasons[purchase.order_id] = Reason.PAUSED if policy.earning_paused else Reason.NO_RATE
         else:
             chosen[purchase.order_id] = (account, policy)
-    earnings = _earn(purchases, chosen)
+    if lock and any(policy.has_rules for _account, policy in chosen.values()):
+        # All of them before the first budget: see earnings_under_policy.
+        lock_accounts(account.pk for account, _policy in chosen.values())
+    groups = _earn(purchases, chosen, lock=lock)
+    earnings = {order_id: one for group in groups for order_id, one in group.by_order.items()}
     reached = orders.find_statuses_reached_at(
         list(chosen),
         statuses={policy.spendable_status for _account, policy in chosen.values()} - {""},
@@ -245,7 +314,7 @@ def _judge(
                 now=now,
             )
             judged.append((purchase, verdict))
-    return judged
+    return judged, groups
 
 
 def _verdict(
@@ -276,19 +345,28 @@ def _verdict(
 
 
 def _earn(
-    purchases: Collection[PurchaseFacts], chosen: dict[int, tuple[Account, Policy]]
-) -> dict[int, Earning]:
+    purchases: Collection[PurchaseFacts], chosen: dict[int, tuple[Account, Policy]], *, lock: bool
+) -> list[Earnings]:
+    """By version and currency. Past orders are confirmed: how they were paid is known."""
     by_policy: dict[tuple[str, int], dict[int, PurchaseFacts]] = defaultdict(dict)
     for purchase in purchases:
         if purchase.order_id in chosen:
             policy = chosen[purchase.order_id][1]
             by_policy[purchase.currency, policy.version][purchase.order_id] = purchase
-    earnings: dict[int, Earning] = {}
-    for group in by_policy.values():
-        policy = chosen[next(iter(group))][1]
-        lines = {order_id: purchase.lines for order_id, purchase in group.items()}
-        earnings.update(earnings_under_policy(lines, policy=policy))
-    return earnings
+    return [
+        earnings_under_policy(
+            list(group.values()),
+            policy=chosen[next(iter(group))][1],
+            accounts={
+                purchase.user_id: chosen[order_id][0]
+                for order_id, purchase in group.items()
+                if purchase.user_id is not None
+            },
+            payment_known=True,
+            lock=lock,
+        )
+        for group in by_policy.values()
+    ]
 
 
 class _Histories:

@@ -20,13 +20,13 @@ from django.db import transaction
 from django.utils.module_loading import import_string
 
 from oscar_loyalty.conf import loyalty_settings
-from oscar_loyalty.flows.earning import preview_under_policy
+from oscar_loyalty.flows.earning import preview_purchase
 from oscar_loyalty.flows.purchases import reward_purchase
 from oscar_loyalty.members.models import ClaimedOrder
 from oscar_loyalty.outbox.models import OutboxMessage
 from oscar_loyalty.outbox.services import write_messages
 from oscar_loyalty.points import queries as points
-from oscar_loyalty.points.models import Account, Entry
+from oscar_loyalty.points.models import Account
 from oscar_loyalty.points.rules import value_of
 from oscar_loyalty.points.services import AccountNotOpen
 from oscar_loyalty.programmes import queries as programmes
@@ -124,7 +124,7 @@ def _waiting(guest_order: GuestOrder, *, now: datetime) -> WaitingPoints:
         raise ClaimRefused("claim_link_expired")
     if policy.earning_paused:
         raise ClaimRefused("earning_paused")
-    preview = preview_under_policy(lines=purchase.lines, policy=policy)
+    preview = preview_purchase(purchase, policy=policy)
     if preview is None or not preview.points:
         raise ClaimRefused("nothing_to_claim")
     return WaitingPoints(
@@ -301,11 +301,9 @@ def _claim(order_id: int, *, user_id: int, proof: str, now: datetime) -> Claimed
 
 
 def _claimed(purchase: PurchaseFacts, *, account: Account, is_new: bool) -> Claimed:
-    entry = points.find_entry_of_order(
-        programme_id=account.programme_id, order_ref=purchase.number, kind=Entry.Kind.EARN
-    )
+    earnings = points.list_earnings_of_order(programme_id=account.programme_id, order_ref=purchase.number)
     policy = programmes.find_policy(currency=purchase.currency, at=purchase.placed_at)
-    booked = entry.points if entry else 0
+    booked = sum(entry.points for entry in earnings)
     worth = value_of(booked, rate=policy.rate) if policy and policy.rate else Decimal(0)
     return Claimed(
         order_number=purchase.number, points=booked, value=worth, currency=purchase.currency, is_new=is_new

@@ -16,6 +16,7 @@ from oscar_loyalty.points.models import Account, MemberMerge
 from oscar_loyalty.points.services import AccountNotOpen
 from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.shop.baskets import find_frozen_refs
+from oscar_loyalty.tiers.services import lock_statuses, merge_tiers
 
 
 def request_merge(
@@ -64,7 +65,9 @@ def book_merge(*, merge: MemberMerge, actor_id: int, now: datetime) -> MemberMer
         merge = services.book_merge(
             merge=merge, actor_id=actor_id, four_eyes_points=version.four_eyes_points, now=now
         )
+        lock_statuses(member_ids=[merge.source.member_id, merge.target.member_id])
         members.merge_members(source_id=merge.source.member_id, target_id=merge.target.member_id, now=now)
+        merge_tiers(source_id=merge.source.member_id, target_id=merge.target.member_id, now=now)
     return merge
 
 

@@ -1,12 +1,18 @@
 """Order placed → points earned; status reached → points spendable; order cancelled → all undone."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
 from oscar_loyalty.conf import loyalty_settings
-from oscar_loyalty.flows.earning import earning_under_policy
+from oscar_loyalty.earning import queries as earning_queries
+from oscar_loyalty.earning import services as earning_services
+from oscar_loyalty.flows import tiering
+from oscar_loyalty.flows.bonuses import book_bonuses
+from oscar_loyalty.flows.earning import earning_on_confirmation, earnings_under_policy
 from oscar_loyalty.points import queries as points
 from oscar_loyalty.points import services
 from oscar_loyalty.points.models import Account, Entry
@@ -16,9 +22,12 @@ from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.programmes.rules import FAR_FUTURE, Policy
 from oscar_loyalty.shop import orders
 from oscar_loyalty.shop.orders import PurchaseFacts
+from oscar_loyalty.tiers.perk_services import undo_uses
 
 logger = logging.getLogger(__name__)
 
+#: Oscar stores how an order was paid a moment after it was placed.
+PAYMENT_KNOWN_AFTER = timedelta(minutes=15)
 #: So many orders from before joining are booked while the customer waits; the sweep does the rest.
 MOST_AT_ONCE = 50
 
@@ -35,14 +44,16 @@ def reward_purchase(*, order_id: int, now: datetime) -> None:
         policy = promised or programmes.find_policy(currency=purchase.currency, at=now)
         if policy is None:
             return
-        earned = _find_entry(purchase, policy=policy, kind=Entry.Kind.EARN)
-        policy = _policy_of(purchase, earned=earned, promised=policy)
+        earnings = points.list_earnings_of_order(programme_id=policy.programme_id, order_ref=purchase.number)
+        policy = _policy_of(purchase, earnings=earnings, promised=policy)
         if purchase.is_cancelled:
-            _undo_purchase(purchase, earned=earned, policy=policy, now=now)
-        elif earned is not None:
-            _schedule_purchase(purchase, earned=earned, policy=policy, now=now)
+            _undo_purchase(purchase, earnings=earnings, policy=policy, now=now)
+        elif earnings:
+            _schedule_purchase(purchase, earned=earnings[0], policy=policy, now=now)
         elif promised is not None:
             _book_purchase(purchase, policy=promised, now=now)
+        if policy.has_rules:
+            _judge_waiting_rules(purchase, policy=policy, now=now)
 
 
 def reward_earlier_purchases(*, user_id: int, now: datetime) -> int:
@@ -84,13 +95,17 @@ def award_for(
     earning: Earning,
     active_at: datetime,
     expires_from: datetime | None = None,
+    event: str = "purchase",
 ) -> Award:
-    """What the ledger is asked to book for an order that earns."""
+    """
+    What the ledger is asked to book for an order that earns. ``event`` names why: it was placed, or it is
+    known how it was paid (``purchase-confirmed``).
+    """
     assert policy.rate is not None
     return Award(
         account_id=account_id,
         points=earning.points,
-        idempotency_key=f"purchase:{purchase.number}",
+        idempotency_key=f"{event}:{purchase.number}",
         source_ref=f"order:{purchase.number}",
         order_ref=purchase.number,
         active_at=active_at,
@@ -108,15 +123,65 @@ def award_for(
             "includes_tax": policy.includes_tax,
             "includes_shipping": policy.includes_shipping,
             "rounding": "FLOOR_ONCE",
+            **explain_parts(earning),
         },
         effective_at=purchase.placed_at,
         expires_from=expires_from,
     )
 
 
-def _policy_of(purchase: PurchaseFacts, *, earned: Entry | None, promised: Policy) -> Policy:
+def explain_parts(earning: Earning) -> dict[str, Any]:
+    """What each rule brought, as it is stored with the booking; nothing where only the base rate acted."""
+    if not earning.parts:
+        return {}
+    rules = []
+    for part in earning.parts:
+        said: dict[str, Any] = {"code": part.rule_code, "points": part.points, "qualifies": part.qualifies}
+        if part.kind:
+            said["kind"] = part.kind
+        if part.text_de or part.text_en:
+            said |= {"text_de": part.text_de, "text_en": part.text_en}
+        if part.parameters:
+            said["parameters"] = dict(part.parameters)
+        rules.append(said)
+    return {"rules": rules}
+
+
+def _judge_waiting_rules(purchase: PurchaseFacts, *, policy: Policy, now: datetime) -> None:
+    """Book what depends on how an order was paid, once that is known; nothing for a cancelled one."""
+    if not earning_queries.is_waiting(order_ref=purchase.number):
+        return
+    if purchase.is_cancelled:
+        earning_services.stop_waiting(order_ref=purchase.number)
+        return
+    active_at = _spendable_from(purchase, policy=policy, now=now)
+    is_known = purchase.placed_at + PAYMENT_KNOWN_AFTER <= now
+    if active_at == FAR_FUTURE or not (policy.spendable_status or is_known):
+        return
+    account = points.find_account_of_user(
+        user_id=purchase.user_id, programme_code=loyalty_settings.programme_code
+    )
+    if account is not None and policy.can_earn():
+        added = earning_on_confirmation(purchase, policy=policy, account=account, lock=True)
+        earning = added.of(purchase)
+        if earning.points:
+            award = award_for(
+                purchase,
+                account_id=account.pk,
+                policy=policy,
+                earning=earning,
+                active_at=active_at,
+                event="purchase-confirmed",
+            )
+            services.award_points(**award.as_arguments(), now=now)
+            added.count([purchase.order_id], now=now)
+    if policy.can_earn():
+        earning_services.stop_waiting(order_ref=purchase.number)
+
+
+def _policy_of(purchase: PurchaseFacts, *, earnings: Sequence[Entry], promised: Policy) -> Policy:
     """What was booked under another version than that of its time stays under that one."""
-    number = earned.explanation.get("version") if earned else None
+    number = earnings[0].explanation.get("version") if earnings else None
     if number is None or number == promised.version:
         return promised
     booked_under = programmes.find_policy_of_version(currency=purchase.currency, number=number)
@@ -140,19 +205,37 @@ def _book_purchase(purchase: PurchaseFacts, *, policy: Policy, now: datetime) ->
     )
     if account is None:
         return
-    if not (counts_for(purchase, account=account, policy=policy) and policy.can_earn()):
+    if not counts_for(purchase, account=account, policy=policy) or policy.earning_paused:
         return
-    earning = earning_under_policy(lines=purchase.lines, policy=policy)
-    if earning.points == 0:
-        return
-    award = award_for(
-        purchase,
-        account_id=account.pk,
-        policy=policy,
-        earning=earning,
-        active_at=_spendable_from(purchase, policy=policy, now=now),
-    )
-    services.award_points(**award.as_arguments(), now=now)
+    if purchase.has_bonus:
+        book_bonuses(
+            purchase,
+            account_id=account.pk,
+            policy=policy,
+            active_at=_spendable_from(purchase, policy=policy, now=now),
+            now=now,
+        )
+    earning, earned = None, None
+    if policy.can_earn():
+        accounts = {} if purchase.user_id is None else {purchase.user_id: account}
+        earned = earnings_under_policy([purchase], policy=policy, accounts=accounts, lock=True)
+        if earned.waiting:
+            earning_services.wait_for_payment(
+                programme_id=policy.programme_id, order_ref=purchase.number, now=now
+            )
+        earning = earned.of(purchase)
+    if earned is not None and earning is not None and earning.points:
+        award = award_for(
+            purchase,
+            account_id=account.pk,
+            policy=policy,
+            earning=earning,
+            active_at=_spendable_from(purchase, policy=policy, now=now),
+        )
+        services.award_points(**award.as_arguments(), now=now)
+        earned.count([purchase.order_id], now=now)
+    # Last, so that the order itself is judged by the tier held before it.
+    tiering.count_purchase(purchase, member_id=account.member_id, policy=policy, earning=earning, now=now)
 
 
 def _spendable_from(purchase: PurchaseFacts, *, policy: Policy, now: datetime) -> datetime:
@@ -168,11 +251,14 @@ def spendable_from(purchase: PurchaseFacts, *, policy: Policy, reached_at: datet
     return FAR_FUTURE if start is None else start + timedelta(days=policy.waiting_days)
 
 
-def _undo_purchase(purchase: PurchaseFacts, *, earned: Entry | None, policy: Policy, now: datetime) -> None:
+def _undo_purchase(
+    purchase: PurchaseFacts, *, earnings: Sequence[Entry], policy: Policy, now: datetime
+) -> None:
     """
     Whoever has the points today: the ledger follows merged accounts. Who has left the programme gets
     nothing back and owes nothing, as their account is closed.
     """
+    undo_uses(order_ref=purchase.number, now=now)
     # Points spent come back first, so that taking back what was earned finds them and makes no deficit.
     if spent := _find_entry(purchase, policy=policy, kind=Entry.Kind.SPEND):
         services.return_spend(
@@ -182,13 +268,15 @@ def _undo_purchase(purchase: PurchaseFacts, *, earned: Entry | None, policy: Pol
             grace_days=policy.return_grace_days,
             now=now,
         )
-    if earned:
+    for earned in earnings:
+        is_first = earned.idempotency_key == f"purchase:{purchase.number}"
         services.clawback_points(
             account_id=earned.account_id,
             earned=earned,
-            idempotency_key=f"cancel-earn:{purchase.number}",
+            idempotency_key=f"cancel-earn:{purchase.number}" if is_first else f"cancel:{earned.public_id}",
             now=now,
         )
+    tiering.uncount_purchase(purchase, policy=policy, now=now)
 
 
 def _find_entry(purchase: PurchaseFacts, *, policy: Policy, kind: str) -> Entry | None:

@@ -1,12 +1,14 @@
 """What an order brings its customer in points: for the page that thanks them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from oscar_loyalty.conf import loyalty_settings
-from oscar_loyalty.flows.earning import preview_under_policy
+from oscar_loyalty.flows.earning import preview_purchase
 from oscar_loyalty.flows.purchases import counts_for
+from oscar_loyalty.flows.wording import Part, describe_parts, list_parts, name_part
 from oscar_loyalty.points import queries as points
 from oscar_loyalty.points.models import Entry
 from oscar_loyalty.points.rules import value_of
@@ -27,6 +29,8 @@ class OrderPoints:
     currency: str
     waiting_days: int
     spendable_status: str
+    #: What each rule brings; nothing where only the base rate acts.
+    parts: Sequence[Part] = ()
 
 
 def find_order_points(*, order: Any) -> OrderPoints | None:
@@ -39,15 +43,17 @@ def find_order_points(*, order: Any) -> OrderPoints | None:
     account = points.find_account_of_user(
         user_id=purchase.user_id, programme_code=loyalty_settings.programme_code
     )
-    booked = account and points.find_entry_of_order(
-        programme_id=policy.programme_id, order_ref=purchase.number, kind=Entry.Kind.EARN
+    booked = account and points.list_earnings_of_order(
+        programme_id=policy.programme_id, order_ref=purchase.number
     )
     if booked:
-        state, earned = "BOOKED", booked.points
+        state, earned = "BOOKED", sum(entry.points for entry in booked)
+        parts = _parts_of(booked)
     else:
-        preview = preview_under_policy(lines=purchase.lines, policy=policy)
+        preview = preview_purchase(purchase, policy=policy)
         takes_part = account is not None and counts_for(purchase, account=account, policy=policy)
         state, earned = "EXPECTED" if takes_part else "MISSED", preview.points if preview else 0
+        parts = describe_parts(preview.earning) if preview else []
     if earned == 0 or purchase.is_cancelled:
         return None
     return OrderPoints(
@@ -57,4 +63,17 @@ def find_order_points(*, order: Any) -> OrderPoints | None:
         currency=purchase.currency,
         waiting_days=policy.waiting_days,
         spendable_status=policy.spendable_status,
+        parts=parts,
     )
+
+
+def _parts_of(earnings: Sequence[Entry]) -> list[Part]:
+    """Of everything that an order earned; the base rate's points too where one booking had only those."""
+    if not any("rules" in entry.explanation for entry in earnings):
+        return []
+    parts = []
+    for entry in earnings:
+        parts += list_parts(entry.explanation) or [
+            Part(code="PURCHASE", points=entry.points, text=name_part({"code": "PURCHASE"}))
+        ]
+    return parts

@@ -11,8 +11,9 @@ from oscar_loyalty.points.models import Hold
 from oscar_loyalty.points.queries import list_open_holds
 from oscar_loyalty.points.services import release_hold
 from oscar_loyalty.programmes.models import Programme, ProgrammeVersion
+from oscar_loyalty.programmes.queries import list_published
 from oscar_loyalty.programmes.services import set_up_programme
-from oscar_loyalty.shop import mail, offers
+from oscar_loyalty.shop import carriers, mail, offers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ def set_up_shop(
 ) -> SetUp:
     """Make whatever the programme needs in the database and is not there yet; safe to repeat."""
     with transaction.atomic():
-        programme_made = not Programme.objects.filter(code=code, versions__isnull=False).exists()
+        programme_made = not Programme.objects.filter(code=code, versions__active_from__isnull=False).exists()
         programme = set_up_programme(
             code=code,
             name=name,
@@ -50,11 +51,12 @@ def set_up_shop(
             promises=promises,
             now=now,
         )
-        version = programme.versions.order_by("-active_from").first()
+        version = list_published(programme_id=programme.pk).first()
         assert version is not None
         rated = sorted(version.rates.values_list("currency", flat=True))
         offer_made = offers.find_offer() is None
         offers.ensure_offer()
+        carriers.align_offers(now=now)
         return SetUp(
             programme=programme,
             version=version,
@@ -79,7 +81,7 @@ def remove_from_shop(*, now: datetime) -> Removed:
     :func:`set_up_shop` brings it back.
     """
     with transaction.atomic():
-        removed = offers.remove_offers()
+        removed = offers.remove_offers() + carriers.remove_offers()
         holds = 0
         if _has_ledger():
             for ref in list(list_open_holds().values_list("ref", flat=True)):

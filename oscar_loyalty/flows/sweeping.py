@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from oscar_loyalty.conf import loyalty_settings
+from oscar_loyalty.flows import deliveries
 from oscar_loyalty.flows.expiry import end_expired_holds, settle_due_accounts, warn_expiring_points
+from oscar_loyalty.flows.occasions import reward_birthdays, reward_profiles
 from oscar_loyalty.flows.purchases import reward_purchase
+from oscar_loyalty.flows.tier_notices import warn_of_tier_losses
+from oscar_loyalty.flows.tiering import recompute_due_tiers
 from oscar_loyalty.outbox.services import delete_sent_messages, relay_messages
 from oscar_loyalty.payments.services import delete_old_events, finish_payments
+from oscar_loyalty.shop import carriers
 from oscar_loyalty.shop.orders import list_missed_order_ids
 
 logger = logging.getLogger(__name__)
@@ -32,8 +37,11 @@ class Swept:
     holds: int = 0
     accounts: int = 0
     warnings: int = 0
+    tiers: int = 0
     messages: int = 0
     payments: int = 0
+    deliveries: int = 0
+    occasions: int = 0
 
 
 def sweep(
@@ -51,18 +59,34 @@ def sweep(
     payments = paid.captured + paid.cancelled + paid.events
     if not loyalty_settings.enabled:
         return Swept(payments=payments)
+    align_perk_offers(now=now)
     purchases, failed = reward_missed_purchases(now=now, reward_within_days=reward_within_days)
+    # Before the outbox: an apology of this sweep goes out with it.
+    delivered = check_deliveries(now=now, reward_within_days=reward_within_days)
     swept = Swept(
         purchases=purchases,
         failed=failed,
         holds=end_expired_holds(now=now),
         accounts=settle_due_accounts(now=now, on_progress=on_progress),
-        warnings=warn_expiring_points(now=now),
+        # Members are warned of what is the case after all that.
+        tiers=recompute_due_tiers(now=now),
+        warnings=warn_expiring_points(now=now) + warn_of_tier_losses(now=now),
         messages=relay_outbox(now=now),
         payments=payments,
+        deliveries=delivered,
+        occasions=reward_occasions(now=now),
     )
     forget_old_news(now=now, batches=1)
     return swept
+
+
+def align_perk_offers(*, now: datetime) -> int:
+    """Have the offers that carry perks in force exactly while perks need them; return how many changed."""
+    try:
+        return carriers.align_offers(now=now)
+    except Exception:
+        logger.exception("The offers that carry perks could not be brought up to date")
+        return 0
 
 
 def reward_missed_purchases(
@@ -84,6 +108,26 @@ def reward_missed_purchases(
             logger.exception("The points of order %s could not be brought up to date", order_id)
             failed += 1
     return len(seen) - failed, failed
+
+
+def check_deliveries(*, now: datetime, reward_within_days: int = REWARD_WITHIN_DAYS) -> int:
+    """
+    Store promises of delivery that were lost, see what has arrived and what is late, and apologise where
+    the settings ask for it; return how many promises changed. What fails is logged.
+    """
+    try:
+        changed = deliveries.promise_missed_deliveries(now=now, within_days=reward_within_days)
+        changed += deliveries.check_deliveries(now=now)
+        return changed + deliveries.apologise_for_late(now=now)
+    except Exception:
+        # Points do not wait for parcels.
+        logger.exception("The promises of delivery could not be looked at")
+        return 0
+
+
+def reward_occasions(*, now: datetime) -> int:
+    """Birthdays of these days, and profiles that were completed; return how many brought points."""
+    return reward_birthdays(now=now) + reward_profiles(now=now)
 
 
 def relay_outbox(*, now: datetime, limit: int = 10_000) -> int:

@@ -1,13 +1,26 @@
 """Money, points and reasons in the reader's words."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from babel.numbers import format_currency, format_decimal
 from django.utils.translation import get_language, gettext, ngettext, to_locale
 
 from oscar_loyalty.points.models import Adjustment, Entry
+from oscar_loyalty.points.rules import Earning
 
 _SIGNS = {1: "+", 0: "", -1: "−"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What one rule brought, and why, in the reader's words."""
+
+    code: str
+    points: int
+    text: str
 
 
 def money(amount: Decimal, currency: str) -> str:
@@ -38,10 +51,78 @@ def name_reason(code: str) -> str:
     return own.get(code) or str(dict(Adjustment.Reason.choices).get(code, code))
 
 
+def name_part(part: Mapping[str, Any]) -> str:
+    """
+    Why a part of an earning was given, to its customer and in their language: the text that staff wrote,
+    or what the rule does. ``part`` is one of ``explanation["rules"]``.
+    """
+    german = (get_language() or "").startswith("de")
+    texts = (part.get("text_de"), part.get("text_en"))
+    wanted, other = texts if german else reversed(texts)
+    if wanted or other:
+        return str(wanted or other)
+    if part.get("code") == "PURCHASE":
+        return gettext("base points")
+    parameters = part.get("parameters") or {}
+    if part.get("kind") == "MULTIPLIER" and "factor" in parameters:
+        return gettext("%(factor)s times the points") % {"factor": _exact(parameters["factor"])}
+    return gettext("bonus")
+
+
+def list_parts(facts: Mapping[str, Any]) -> list[Part]:
+    """What each rule brought to a booking, by its explanation; nothing where only the base rate acted."""
+    rules = facts.get("rules")
+    if not isinstance(rules, list):
+        return []
+    return [
+        Part(code=str(one.get("code", "")), points=int(one.get("points", 0)), text=name_part(one))
+        for one in rules
+        if isinstance(one, dict)
+    ]
+
+
+def describe_parts(earning: Earning) -> list[Part]:
+    """The same for an earning that is not booked."""
+    return [
+        Part(
+            code=part.rule_code,
+            points=part.points,
+            text=name_part(
+                {
+                    "code": part.rule_code,
+                    "kind": part.kind,
+                    "text_de": part.text_de,
+                    "text_en": part.text_en,
+                    "parameters": part.parameters,
+                }
+            ),
+        )
+        for part in earning.parts
+    ]
+
+
+def name_occasion(code: str) -> str:
+    """What earned points without an order, to its member; empty for what an order earned."""
+    return {
+        "SIGN_UP": gettext("Welcome"),
+        "BIRTHDAY": gettext("Happy birthday"),
+        "PROFILE_COMPLETED": gettext("Profile completed"),
+        "NEWSLETTER": gettext("Newsletter confirmed"),
+        "EVENT": gettext("Earned"),
+    }.get(code, "")
+
+
+def add_up(parts: Iterable[Part]) -> str:
+    """ "base points 107 + Gold 12 + double points weekend 50"."""
+    return " + ".join(f"{part.text} {number(part.points)}" for part in parts)
+
+
 def explain_entry(entry: Entry) -> list[str]:
     """The facts that an entry was computed from, one short statement each."""
     facts = entry.explanation
     said = []
+    if parts := list_parts(facts):
+        said.append(add_up(parts))
     if "earn_amount" in facts:
         said.append(_explain_earning(facts))
     elif "amount" in facts:
@@ -57,6 +138,8 @@ def explain_entry(entry: Entry) -> list[str]:
                 "rate": _exact(facts["rate"]),
             }
         )
+    if facts.get("event"):
+        said.append(gettext("event %(code)s") % {"code": facts["event"]})
     if facts.get("note"):
         said.append(str(facts["note"]))
     if "version" in facts:

@@ -84,6 +84,40 @@ class ClaimedOrder(models.Model):
         return self.order_number
 
 
+class Birthday(models.Model):
+    """
+    Day and month on which a member was born, for a present on that day; the year is nobody's business.
+    Told once by the member, changed only by staff. Deleted on leaving, and by the sweep after the person was.
+    """
+
+    member = models.OneToOneField(
+        Member, on_delete=models.CASCADE, related_name="birthday", verbose_name=_("member")
+    )
+    month = models.PositiveSmallIntegerField(_("month"))
+    day = models.PositiveSmallIntegerField(_("day"))
+    set_at = models.DateTimeField(_("told"))
+    set_by_ref = models.CharField(_("by"), max_length=64)
+
+    class Meta:
+        verbose_name = _("birthday")
+        verbose_name_plural = _("birthdays")
+        indexes = [models.Index(fields=["month", "day", "member"], name="loyalty_birthday_of_day")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(month__gte=1, month__lte=12, day__gte=1)
+                & (
+                    Q(month__in=(1, 3, 5, 7, 8, 10, 12), day__lte=31)
+                    | Q(month__in=(4, 6, 9, 11), day__lte=30)
+                    | Q(month=2, day__lte=29)
+                ),
+                name="loyalty_birthday_exists",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.month:02}-{self.day:02}"
+
+
 class Consent(models.Model):
     """One answer to one question of consent. Rows are added, never changed: the newest one counts."""
 
@@ -93,6 +127,11 @@ class Consent(models.Model):
     member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="consents")
     purpose = models.CharField(_("purpose"), max_length=16, choices=Purpose.choices)
     granted = models.BooleanField(_("granted"))
+    confirmed = models.BooleanField(
+        _("confirmed by mail"),
+        default=False,
+        help_text=_("By the link in a mail to them: double opt-in."),
+    )
     given_at = models.DateTimeField(_("given at"))
     source = models.CharField(_("given where"), max_length=32)
 

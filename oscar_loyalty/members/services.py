@@ -1,15 +1,19 @@
-from datetime import datetime
+from datetime import date, datetime
 
 from django.db import IntegrityError, transaction
 
 from oscar_loyalty.members import queries
-from oscar_loyalty.members.models import Consent, Member
+from oscar_loyalty.members.models import Birthday, Consent, Member
 from oscar_loyalty.outbox.models import OutboxMessage
 from oscar_loyalty.outbox.services import write_messages
 
 
 class TermsNotAccepted(ValueError):
     """Nobody becomes a member without having accepted the terms; nothing was written."""
+
+
+class BirthdayFixed(ValueError):
+    """The member has told their birthday before; staff can correct it."""
 
 
 def join_programme(*, user_id: int, terms_version: str, now: datetime) -> Member:
@@ -58,7 +62,13 @@ def leave_programme(*, member_id: int, now: datetime) -> Member:
             member.status = Member.Status.LEFT
             member.left_at = now
             member.save()
+            Birthday.objects.filter(member=member).delete()
     return member
+
+
+def forget_birthdays() -> int:
+    """Delete the birthdays of persons who were deleted; return how many."""
+    return Birthday.objects.filter(member__user__isnull=True).delete()[0]
 
 
 def merge_members(*, source_id: int, target_id: int, now: datetime) -> None:
@@ -76,15 +86,50 @@ def merge_members(*, source_id: int, target_id: int, now: datetime) -> None:
         Member.objects.filter(merged_into=source).update(merged_into=target)
 
 
-def record_consent(*, member_id: int, purpose: str, granted: bool, source: str, now: datetime) -> Consent:
-    """Log a member's yes or no; the same answer given again adds nothing."""
+def set_birthday(
+    *, member_id: int, month: int, day: int, actor_ref: str, now: datetime, by_staff: bool = False
+) -> Birthday:
+    """
+    Store a member's birthday. The member tells it once: birthdays that can be changed come every month.
+    The same day again changes nothing.
+
+    :raises BirthdayFixed: another day is known, and it is not staff who correct it
+    :raises ValueError: there is no such day
+    """
+    date(2000, month, day)  # a leap year
+    with transaction.atomic():
+        Member.objects.select_for_update().get(pk=member_id)
+        known = Birthday.objects.filter(member_id=member_id).first()
+        if known is None:
+            return Birthday.objects.create(
+                member_id=member_id, month=month, day=day, set_at=now, set_by_ref=actor_ref
+            )
+        if (known.month, known.day) == (month, day):
+            return known
+        if not by_staff:
+            raise BirthdayFixed
+        known.month, known.day, known.set_at, known.set_by_ref = month, day, now, actor_ref
+        known.save()
+        return known
+
+
+def record_consent(
+    *, member_id: int, purpose: str, granted: bool, source: str, now: datetime, confirmed: bool = False
+) -> Consent:
+    """Log a member's yes or no; the same answer given again adds nothing. ``confirmed`` when the yes was
+    given by the link in a mail to their address (double opt-in)."""
     with transaction.atomic():
         Member.objects.select_for_update().get(pk=member_id)
         latest = queries.find_consent(member_id=member_id, purpose=purpose)
-        if latest is not None and latest.granted == granted:
+        if latest is not None and latest.granted == granted and (latest.confirmed or not confirmed):
             return latest
         return Consent.objects.create(
-            member_id=member_id, purpose=purpose, granted=granted, source=source, given_at=now
+            member_id=member_id,
+            purpose=purpose,
+            granted=granted,
+            source=source,
+            given_at=now,
+            confirmed=confirmed,
         )
 
 

@@ -406,15 +406,15 @@ def write_books(books: list[Book]) -> None:
     books = [book for book in books if book._drafts or book._touched or book._new_lots]
     if not books:
         return
-    _update([book.account for book in books], [*COUNTERS, "seq", "head_hash", "due_at"])
+    update_rows([book.account for book in books], [*COUNTERS, "seq", "head_hash", "due_at"])
     new_lots = [lot for book in books for lot in book._new_lots]
-    _insert(new_lots)
+    insert_rows(new_lots)
     new = {lot.pk for lot in new_lots}
     changed = [lot for book in books for pk, lot in book._touched.items() if pk not in new]
     if changed:
-        _update(changed, [*LOT_COLUMNS, "open", "active_at", "expires_at"])
+        update_rows(changed, [*LOT_COLUMNS, "open", "active_at", "expires_at"])
     drafts = [draft for book in books for draft in book._drafts]
-    _insert([draft.entry for draft in drafts])
+    insert_rows([draft.entry for draft in drafts])
     Posting.objects.bulk_create(
         Posting(entry=draft.entry, lot=move.lot, debit=move.debit, credit=move.credit, points=move.points)
         for draft in drafts
@@ -438,7 +438,7 @@ def write_books(books: list[Book]) -> None:
         book._drafts, book._new_lots, book._touched = [], [], {}
 
 
-def _update(rows: list[Any], columns: Sequence[str]) -> None:
+def update_rows(rows: list[Any], columns: Sequence[str]) -> None:
     """Write the same columns of some rows of one table."""
     if len(rows) == 1:
         rows[0].save(update_fields=columns)
@@ -506,7 +506,7 @@ def _order_of(lot: Lot) -> str:
     return number if kind == "order" else ""
 
 
-def _insert(rows: list[Any]) -> None:
+def insert_rows(rows: list[Any]) -> None:
     """Insert rows and learn their ids, in one statement where the engine returns them."""
     if len(rows) > 1 and connection.features.can_return_rows_from_bulk_insert:
         type(rows[0]).objects.bulk_create(rows)

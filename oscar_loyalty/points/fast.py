@@ -103,14 +103,14 @@ def award_points(
     currency: str,
     now: datetime,
     order_ref: str = "",
-    rule_code: str = "PURCHASE",
     lines: Sequence[LineEarning] = (),
     explanation: dict[str, Any] | None = None,
     effective_at: datetime | None = None,
 ) -> Entry | None:
     check_points(points)
-    if active_at <= now or not isinstance(order_ref, str):
-        return None
+    rule_codes = {line.rule_code for line in lines} or {"PURCHASE"}
+    if active_at <= now or not isinstance(order_ref, str) or len(rule_codes) > 1:
+        return None  # The function writes one rule code for all lines.
     explanation = explanation or {}
     check_references(idempotency_key, source_ref, order_ref, *(line.ref for line in lines))
     check_text(currency, most=3)
@@ -130,7 +130,7 @@ def award_points(
             (
                 *(account_id, points, idempotency_key, key_digest, fingerprint, source_ref, active_at),
                 *(expires_at, time_zone, expiry_months, unit_value, currency, order_ref),
-                *(json.dumps(explanation), digest(explanation), effective_at or now, now, rule_code),
+                *(json.dumps(explanation), digest(explanation), effective_at or now, now, *rule_codes),
                 [line.ref for line in lines],
                 [line.basis for line in lines],
                 [line.points for line in lines],

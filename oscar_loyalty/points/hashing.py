@@ -24,8 +24,13 @@ def digest(value: object) -> str:
 
 
 def award_fingerprint(*, points: int, source_ref: str, lines: Sequence[LineEarning]) -> str:
-    """What makes two awards the same request."""
-    facts = [{"ref": line.ref, "basis": line.basis, "points": line.points} for line in lines]
+    """What makes two awards the same request. A line of the base rate is spelt as it was before there
+    were other rules: stored fingerprints stay what they are."""
+    facts = [
+        {"ref": line.ref, "basis": line.basis, "points": line.points}
+        | ({} if line.rule_code == "PURCHASE" else {"rule": line.rule_code})
+        for line in lines
+    ]
     return digest(["AWARD", points, source_ref, facts])
 
 

@@ -185,6 +185,16 @@ def find_entry_of_order(*, programme_id: int, order_ref: str, kind: str) -> Entr
     )
 
 
+def list_earnings_of_order(*, programme_id: int, order_ref: str) -> list[Entry]:
+    """Everything that an order earned, on whatever account, oldest first: what was booked when it was
+    placed comes before what was added when it was confirmed."""
+    return list(
+        Entry.objects.filter(
+            account__programme_id=programme_id, order_ref=order_ref, kind=Entry.Kind.EARN
+        ).order_by("id")
+    )
+
+
 def find_accounts_of_users(*, user_ids: Collection[int], programme_code: str) -> dict[int, Account]:
     """Open accounts of customers who take part, by customer, with their members: two statements."""
     finals = dict(

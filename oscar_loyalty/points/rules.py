@@ -1,10 +1,11 @@
 """Arithmetic of earning and redeeming: pure functions on facts, exact, no database and no clock."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
+from typing import Any
 
 from oscar_loyalty.programmes.rules import Policy, Rate
 
@@ -20,6 +21,7 @@ class PurchaseLine:
     incl_tax: Decimal
     excl_tax: Decimal
     is_shipping: bool = False
+    quantity: int = 1
 
 
 def bases_for(
@@ -51,18 +53,37 @@ class LineBasis:
 
 @dataclass(frozen=True, kw_only=True)
 class LineEarning:
-    """What one line earns: whole ``points`` on ``basis`` money."""
+    """What one line earns by one rule: whole ``points`` on ``basis`` money."""
 
     ref: str
     basis: Decimal
     points: int
+    rule_code: str = "PURCHASE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarnedPart:
+    """What one rule brought to an earning, and what it was computed from; texts say why to its customer."""
+
+    rule_code: str
+    points: int
+    kind: str = ""
+    text_de: str = ""
+    text_en: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    #: Whether these points count for tiers.
+    qualifies: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Earning:
+    """``lines`` by line and rule sum to ``points``, and so do ``parts`` by rule; there are none of these
+    where only the base rate acted."""
+
     points: int
     basis: Decimal
     lines: tuple[LineEarning, ...]
+    parts: tuple[EarnedPart, ...] = ()
 
 
 def points_for_lines(lines: Iterable[LineBasis], *, rate: Rate) -> Earning:
@@ -75,9 +96,7 @@ def points_for_lines(lines: Iterable[LineBasis], *, rate: Rate) -> Earning:
     """
     lines = tuple(lines)
     bases = [Decimal(0) if line.excluded else max(line.amount, Decimal(0)) for line in lines]
-    exact = [Fraction(basis) * rate.earn_points / Fraction(rate.earn_amount) for basis in bases]
-    total = int(sum(exact, Fraction(0)))
-    shares = floor_together(exact)
+    total, shares = _floor_at_rate(bases, points=rate.earn_points, amount=rate.earn_amount)
     return Earning(
         points=total,
         basis=sum(bases, Decimal(0)),
@@ -86,6 +105,26 @@ def points_for_lines(lines: Iterable[LineBasis], *, rate: Rate) -> Earning:
             for line, basis, points in zip(lines, bases, shares, strict=True)
         ),
     )
+
+
+def _floor_at_rate(bases: Sequence[Decimal], *, points: int, amount: Decimal) -> tuple[int, list[int]]:
+    """
+    The whole of ``bases`` at ``points`` for every ``amount``, rounded down, and what of it is each one's:
+    :func:`floor_together` of the same fractions in whole numbers over one denominator, which takes a
+    quarter of the time. Every preview, booking and simulation goes through here.
+    """
+    ratios = [basis.as_integer_ratio() for basis in bases]
+    common = math.lcm(*(denominator for _numerator, denominator in ratios))
+    paid, paid_parts = amount.as_integer_ratio()
+    whole = common * paid
+    exact = [numerator * (common // denominator) * points * paid_parts for numerator, denominator in ratios]
+    total = sum(exact) // whole
+    shares = [value // whole for value in exact]
+    if lost := total - sum(shares):
+        by_fraction = sorted(range(len(exact)), key=lambda i: (-(exact[i] % whole), i))
+        for i in by_fraction[:lost]:
+            shares[i] += 1
+    return total, shares
 
 
 def share_out(total: int, weights: Sequence[Fraction]) -> list[int]:

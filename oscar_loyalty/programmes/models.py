@@ -36,11 +36,26 @@ class ProgrammeVersion(models.Model):
     """
     What a programme promises from one moment on. An order is judged by the version in force when it
     was placed, so a version that has come into force is never changed: a new one follows it.
+
+    A version without a moment is a draft. There may be several; nothing is judged by them.
     """
 
-    programme = models.ForeignKey(Programme, on_delete=models.PROTECT, related_name="versions")
+    class State(models.TextChoices):
+        DRAFT = "DRAFT", _("draft")
+        SCHEDULED = "SCHEDULED", _("scheduled")
+        LIVE = "LIVE", _("in force")
+        ARCHIVED = "ARCHIVED", _("archived")
+
+    programme = models.ForeignKey(
+        Programme, on_delete=models.PROTECT, related_name="versions", verbose_name=_("programme")
+    )
     number = models.PositiveIntegerField(_("number"), editable=False)
-    active_from = models.DateTimeField(_("in force from"))
+    active_from = models.DateTimeField(
+        _("in force from"), null=True, blank=True, help_text=_("Empty: a draft.")
+    )
+    archived_at = models.DateTimeField(
+        _("archived"), null=True, blank=True, editable=False, help_text="A draft that was put away."
+    )
     terms_version = models.CharField(
         _("version of the terms"), max_length=32, help_text=_("Stored with each member who accepts them.")
     )
@@ -121,6 +136,10 @@ class ProgrammeVersion(models.Model):
     class Meta:
         verbose_name = _("programme version")
         verbose_name_plural = _("programme versions")
+        permissions = [
+            ("publish_programmeversion", "Can put a programme version into force"),
+            ("simulate_programmeversion", "Can simulate a programme version"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["programme", "number"], name="loyalty_version_number_once"),
             models.UniqueConstraint(fields=["programme", "active_from"], name="loyalty_version_moment_once"),
@@ -134,6 +153,10 @@ class ProgrammeVersion(models.Model):
             models.CheckConstraint(
                 condition=Q(expiry_months__isnull=True) | Q(expiry_months__gte=1),
                 name="loyalty_version_expiry_positive",
+            ),
+            models.CheckConstraint(
+                condition=Q(archived_at__isnull=True) | Q(active_from__isnull=True),
+                name="loyalty_version_only_drafts_archived",
             ),
         ]
 

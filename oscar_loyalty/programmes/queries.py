@@ -1,7 +1,9 @@
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from django.db.models import FilteredRelation, Q, QuerySet
+from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
+from django.db.models.expressions import OrderBy
 
 from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.programmes.models import ConversionRate, Programme, ProgrammeVersion
@@ -24,6 +26,15 @@ _VERSION = (
     "claim_days",
     "terms_version",
 )
+
+#: What rooms above this one want to know of a version without a statement of their own, by field of the
+#: policy: a condition on the row of the version.
+_flags: dict[str, Callable[[], Q]] = {}
+
+
+def tell_with_policy(flag: str, condition: Callable[[], Q]) -> None:
+    """Have ``condition`` read in the one statement of the policy, into its field ``flag``."""
+    _flags[flag] = condition
 
 
 class ProgrammeMissing(LookupError):
@@ -50,27 +61,37 @@ def find_policy(*, currency: str, at: datetime) -> Policy | None:
 
 
 def find_policy_of_version(*, currency: str, number: int) -> Policy | None:
-    """What one version of the shop's programme promised, whenever it was in force: one statement."""
+    """What one version of the shop's programme promised, whenever it was in force; what a draft would
+    promise. One statement."""
     row = _policy_rows(currency=currency).filter(number=number).first()
     return _policy_from(row) if row else None
 
 
 def list_policies(*, currency: str) -> list[tuple[datetime, Policy]]:
     """Every version with the moment it came into force, oldest first, for judging many purchases."""
-    rows = _policy_rows(currency=currency).order_by("active_from")
+    rows = _policy_rows(currency=currency).filter(active_from__isnull=False).order_by("active_from")
     return [(row["active_from"], _policy_from(row)) for row in rows]
 
 
 def _policy_rows(*, currency: str) -> QuerySet[ProgrammeVersion, dict[str, Any]]:
+    with_tiers = ProgrammeVersion.objects.filter(programme=OuterRef("programme"), tier_scheme__isnull=False)
     rows: QuerySet[ProgrammeVersion, dict[str, Any]] = (
         ProgrammeVersion.objects.filter(programme__code=loyalty_settings.programme_code)
         .annotate(rate=FilteredRelation("rates", condition=Q(rates__currency=currency)))
+        .annotate(
+            has_tiers=Exists(with_tiers),
+            has_rules=Exists(ProgrammeVersion.objects.filter(pk=OuterRef("pk"), earning_rules__isnull=False)),
+            **{flag: condition() for flag, condition in _flags.items()},
+        )
         .values(
             "number",
             "active_from",
             "programme_id",
+            "has_rules",
+            *_flags,
             "excluded_category_ids",
             "excluded_product_class_ids",
+            "has_tiers",
             *_VERSION,
             *(f"programme__{name}" for name in _PROGRAMME),
             *(f"rate__{name}" for name in _RATE),
@@ -98,6 +119,51 @@ def get_version(*, at: datetime) -> ProgrammeVersion:
     if version is None:
         raise ProgrammeMissing
     return version
+
+
+def list_versions(*, now: datetime) -> QuerySet[ProgrammeVersion]:
+    """
+    Versions of all programmes, each knowing whether a later one has come into force (``is_followed``):
+    :func:`state_of` reads it. In the order of :func:`newest_first`.
+    """
+    later = ProgrammeVersion.objects.filter(
+        programme=OuterRef("programme"), active_from__gt=OuterRef("active_from"), active_from__lte=now
+    )
+    return ProgrammeVersion.objects.annotate(is_followed=Exists(later)).order_by(*newest_first())
+
+
+def newest_first() -> tuple[OrderBy, str]:
+    """Drafts before what is scheduled, that before what is in force; where NULL goes differs by engine."""
+    return F("active_from").desc(nulls_first=True), "-number"
+
+
+def list_published(*, programme_id: int) -> QuerySet[ProgrammeVersion]:
+    """A programme's versions that are, were or will be in force, newest first: no drafts."""
+    return ProgrammeVersion.objects.filter(programme_id=programme_id, active_from__isnull=False).order_by(
+        "-active_from"
+    )
+
+
+def find_version_in_force(*, programme_id: int, at: datetime) -> ProgrammeVersion | None:
+    """The version of a programme in force at a moment, also one that is scheduled for before it."""
+    return list_published(programme_id=programme_id).filter(active_from__lte=at).first()
+
+
+def state_of(version: ProgrammeVersion, *, is_followed: bool, now: datetime) -> ProgrammeVersion.State:
+    """``is_followed``: a later version has come into force."""
+    if version.active_from is None:
+        state = ProgrammeVersion.State
+        return state.ARCHIVED if version.archived_at is not None else state.DRAFT
+    if version.active_from > now:
+        return ProgrammeVersion.State.SCHEDULED
+    return ProgrammeVersion.State.ARCHIVED if is_followed else ProgrammeVersion.State.LIVE
+
+
+def is_editable(version: ProgrammeVersion, *, now: datetime) -> bool:
+    """Whether a version and what belongs to it may still change: it has not come into force."""
+    if version.archived_at is not None:
+        return False
+    return version.active_from is None or version.active_from > now
 
 
 def list_currencies(*, at: datetime) -> list[str]:
@@ -136,6 +202,9 @@ def _policy_from(row: dict[str, Any]) -> Policy:
         version=row["number"],
         excluded_category_ids=frozenset(row["excluded_category_ids"]),
         excluded_product_class_ids=frozenset(row["excluded_product_class_ids"]),
+        has_tiers=row["has_tiers"],
         rate=Rate(**{name: row[f"rate__{name}"] for name in _RATE}) if has_rate else None,
+        has_rules=row["has_rules"],
+        **{flag: row[flag] for flag in _flags},
         **{name: row[name] for name in _VERSION},
     )

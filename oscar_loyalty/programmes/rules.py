@@ -64,6 +64,11 @@ class Policy:
     claim_days: int
     #: ``None`` when the programme neither earns nor spends in that currency.
     rate: Rate | None
+    #: Whether any version of the programme has tiers; where none has, orders need not be counted for them.
+    has_tiers: bool = False
+    #: Whether there is more than the base rate to ask for; else nobody does.
+    has_rules: bool = False
+    has_multipliers: bool = False
 
     def can_earn(self) -> bool:
         return not self.earning_paused and self.rate is not None and self.rate.earn_points > 0

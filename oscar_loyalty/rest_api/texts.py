@@ -8,6 +8,7 @@ from django.utils.translation import get_language, gettext, ngettext, to_locale
 from django.utils.translation import gettext_lazy as _
 from oscar.templatetags.currency_filters import currency as format_money
 
+from oscar_loyalty.flows.wording import add_up, list_parts, name_occasion
 from oscar_loyalty.points.models import Adjustment, Entry
 from oscar_loyalty.programmes.rules import Rate
 
@@ -43,6 +44,7 @@ EARNING_STATES = {
     "below_one_point": _("Too little for a whole point."),
     "excluded": _("Earns no points."),
     "no_price": _("Has no price at the moment."),
+    "members_only": _("Is open to members of certain tiers only, or to them first."),
     "unknown_product": _("There is no such product."),
     "paused": _("New orders earn no points at the moment."),
     "currency_not_supported": _("Orders in this currency earn no points."),
@@ -171,13 +173,24 @@ def entry_text(entry: Entry) -> str:
         own = adjustment.customer_text_de if language == "de" else adjustment.customer_text_en
         if own:
             return own
+    if (rule := _RULE_TEXTS.get(str(entry.explanation.get("rule")))) and entry.kind == Entry.Kind.EARN:
+        return str(rule) % {"order": entry.explanation.get("order") or entry.order_ref}
     template = _ENTRY_TEXTS.get((entry.kind, bool(entry.order_ref))) or _MOVE_TEXTS.get(
         (entry.kind, entry.reason_code)
     )
+    occasion = name_occasion(str(entry.explanation.get("rule", "")))
+    if entry.kind == Entry.Kind.EARN and occasion:
+        return occasion
     if template is None:
         return str(Entry.Kind(entry.kind).label).capitalize()
     return str(template) % {"order": entry.order_ref}
 
+
+#: What earned points, where that is no purchase.
+_RULE_TEXTS = {
+    "LATE_DELIVERY": _("Our apology for the late order %(order)s"),
+    "OFFER": _("Bonus for order %(order)s"),
+}
 
 _ENTRY_TEXTS = {
     ("EARN", True): _("Earned with order %(order)s"),
@@ -210,6 +223,8 @@ _MOVE_TEXTS = {
 def entry_reason(entry: Entry) -> str:
     """How many points and why: the rule in one sentence, or an empty text."""
     facts = entry.explanation
+    if entry.kind == Entry.Kind.EARN and (parts := list_parts(facts)):
+        return add_up(parts)
     if entry.kind == Entry.Kind.EARN and "earn_points" in facts:
         rule = gettext("%(points)s for every %(amount)s, on %(basis)s") % {
             "points": points_text(int(facts["earn_points"])),

@@ -124,6 +124,7 @@ def get_basket_lines(basket: Any, *, shipping_charge: Any = None) -> list[Purcha
                 product_class_id=get_product_class_id(line.product),
                 incl_tax=as_stored(incl_tax),
                 excl_tax=as_stored(excl_tax),
+                quantity=line.quantity,
             )
         )
     if shipping_charge is not None:

@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.sites.models import Site
+from django.core.mail import send_mail
 from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
 from django.urls import reverse
@@ -18,7 +19,10 @@ from oscar_loyalty.conf import loyalty_settings
 #: Kinds of mail by their code in Oscar, under which staff edit their texts in the dashboard.
 MAIL_TYPES = {
     "LOYALTY_EXPIRY_WARNING": _("Loyalty points expire soon"),
+    "LOYALTY_TIER_WARNING": _("Loyalty tier will be lost"),
+    "LOYALTY_TIER_REACHED": _("Loyalty tier reached"),
     "LOYALTY_CLAIM": _("Loyalty points of a guest order wait"),
+    "LOYALTY_LATE_DELIVERY": _("An order did not arrive on the promised day"),
 }
 
 
@@ -66,6 +70,25 @@ def send_to_guest(
         links = {"claim_url": claim_url, "programme_url": base_url + reverse("loyalty:programme")}
         messages = _messages(dispatcher, code, {"base_url": base_url, **links, **context})
         dispatcher.dispatch_anonymous_messages(address, messages)
+
+
+def send_about_order(*, user_id: int | None, guest_email: str, code: str, context: dict[str, Any]) -> None:
+    """
+    Send the message of a communication type to whoever placed an order: in the language of the customer,
+    or in that of the shop to a guest's address. What the mail server raises is passed on.
+
+    :raises MailNotSent: nobody to send it to, or the message has no text
+    """
+    if user_id is not None:
+        links = {"my_points_url": "loyalty:my-points"}
+        send_to_customer(user_id=user_id, code=code, context=context, links=links)
+        return
+    if not guest_email:
+        raise MailNotSent(f"{code}: no address")
+    dispatcher = get_class("communication.utils", "Dispatcher")()
+    with translation.override(settings.LANGUAGE_CODE):
+        messages = _messages(dispatcher, code, {"base_url": _base_url(), **context})
+        dispatcher.dispatch_anonymous_messages(guest_email, messages)
 
 
 def _base_url() -> str:
@@ -117,3 +140,14 @@ def _language_of(user: Any) -> str:
     path = loyalty_settings.customer_language
     known = import_string(path)(user) if path else getattr(user, "language", None)
     return known or settings.LANGUAGE_CODE  # type: ignore[no-any-return]
+
+
+def send_to_staff(*, subject: str, body: str) -> int:
+    """Tell the shop's staff in the language of the settings; return how many were told. What the mail
+    server raises is passed on."""
+    addresses = loyalty_settings.staff_mail or [
+        one if isinstance(one, str) else one[1] for one in settings.MANAGERS
+    ]
+    if addresses:
+        send_mail(subject, body, None, list(addresses))
+    return len(addresses)

@@ -49,6 +49,9 @@ logger = logging.getLogger(__name__)
 
 #: Applied after every other offer: points pay for what is left.
 LAST = -10_000
+#: The class of benefits that give points after the order. They live in ``bonus_offers``, which needs this
+#: module, so it is named here.
+BONUS_BENEFIT = "oscar_loyalty.shop.bonus_offers.BonusBenefit"
 #: Marks that the offer has ended because the app is switched off, not by the staff's wish.
 SWITCHED_OFF_AT = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -63,6 +66,7 @@ class PointsDiscount(BasketDiscount):  # type: ignore[misc, valid-type]
     order is placed before they have seen the new total."""
 
     is_final = True
+    makes_room = True
 
     def __init__(self, amount: Decimal, *, points: int, reduced: bool) -> None:
         super().__init__(amount)
@@ -148,7 +152,7 @@ class PointsBenefit(Benefit):  # type: ignore[misc, valid-type]
         except Exception:
             logger.exception("Points could not be applied to basket %s", basket.pk)
             return ZERO_DISCOUNT
-        _read_combinations(basket, offer)
+        read_combinations(basket, offer)
         saved = _discount(basket, shares, amount=quoted.amount, offer=offer)
         applied = _worth(saved, quoted, rate=rate)
         standing.applied, standing.goods, standing.lines = applied, goods, basket._lines
@@ -207,10 +211,11 @@ class PointsBenefit(Benefit):  # type: ignore[misc, valid-type]
 
 def make_room_for_voucher(basket: Any) -> None:
     """
-    Take points off a basket to which a voucher has just been added, so that an exclusive voucher finds
-    the lines free; Oscar applies all offers again right after this, points last.
+    Take points and member prices off a basket to which a voucher has just been added, so that an exclusive
+    voucher finds the lines free; Oscar applies all offers again right after this, ours last.
     """
-    if any(isinstance(application["result"], PointsDiscount) for application in basket.offer_applications):
+    results = (application["result"] for application in basket.offer_applications)
+    if any(getattr(result, "makes_room", False) for result in results):
         basket.reset_offer_applications()
 
 
@@ -227,11 +232,13 @@ def translate_offer_name(stored: str) -> str:
 
 def remove_offers() -> int:
     """
-    Delete every offer that carries points, with its condition and benefit; return how many there were.
+    Delete every offer that carries points or gives some, with its benefit and a condition of ours; return
+    how many there were.
     A row that names a class of ours would break each basket of the shop once the app is gone. What
     orders recorded of it stays.
     """
-    benefits = get_model("offer", "Benefit").objects.filter(proxy_class=_path(PointsBenefit))
+    classes = [_path(PointsBenefit), BONUS_BENEFIT]
+    benefits = get_model("offer", "Benefit").objects.filter(proxy_class__in=classes)
     conditions = get_model("offer", "Condition").objects.filter(proxy_class=_path(PointsCondition))
     offers = get_model("offer", "ConditionalOffer").objects.filter(
         Q(benefit__in=benefits) | Q(condition__in=conditions)
@@ -343,16 +350,16 @@ def _discount(basket: Any, shares: list[tuple[Any, Decimal]], *, amount: Decimal
     before = get_goods(basket).total
     *smaller, (biggest, share) = shares
     for line, part in smaller:
-        _discount_line(line, part, with_tax=with_tax, offer=offer)
+        discount_line(line, part, with_tax=with_tax, offer=offer)
     price = line_price(biggest, with_tax=with_tax)
     if share < price:
         # Whatever rounding did to the other lines is put right here.
         share = min(price, amount - (before - get_goods(basket).total))
-    _discount_line(biggest, share, with_tax=with_tax, offer=offer)
+    discount_line(biggest, share, with_tax=with_tax, offer=offer)
     return before - get_goods(basket).total
 
 
-def _read_combinations(basket: Any, offer: Any) -> None:
+def read_combinations(basket: Any, offer: Any) -> None:
     """Oscar asks for every line which of its offers combine with ours: read that once for all."""
     others = {id(taken.offer): taken.offer for line in basket.all_lines() for taken in line.discounts}
     offers = [other for other in others.values() if other is not None]
@@ -360,7 +367,8 @@ def _read_combinations(basket: Any, offer: Any) -> None:
         prefetch_related_objects([offer, *offers], "combinations")
 
 
-def _discount_line(line: Any, share: Decimal, *, with_tax: bool, offer: Any) -> None:
+def discount_line(line: Any, share: Decimal, *, with_tax: bool, offer: Any) -> None:
+    """Take ``share`` of what the customer pays for a line off it: with VAT where ``with_tax``."""
     if share <= 0:
         return
     # Oscar refuses to mix net and gross discounts on one line.

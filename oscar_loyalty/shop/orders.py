@@ -1,21 +1,27 @@
 """Orders as facts: the only place that reads Oscar's orders for earning."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from django.db.models import Exists, IntegerField, Min, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, IntegerField, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Cast, Coalesce, Mod
 from oscar.core.loading import get_model
 
 from oscar_loyalty.conf import loyalty_settings
+from oscar_loyalty.earning.models import WaitingOrder
 from oscar_loyalty.members.models import ClaimedOrder, Member
 from oscar_loyalty.points.models import Account, Entry, Lot
 from oscar_loyalty.points.rules import PurchaseLine
 from oscar_loyalty.programmes.models import ProgrammeVersion
 from oscar_loyalty.programmes.rules import FAR_FUTURE
+from oscar_loyalty.shop.bonus_models import OrderBonus
+from oscar_loyalty.shop.channels import find_channel
+from oscar_loyalty.tiers.models import QualifyingEntry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +40,10 @@ class PurchaseFacts:
     status: str
     is_cancelled: bool
     lines: tuple[PurchaseLine, ...]
+    shipping_method: str = ""
+    channel: str = ""
+    #: Whether offers of the shop promised points for it; known only where the order was locked.
+    has_bonus: bool = False
 
 
 class PurchaseMissing(LookupError):
@@ -47,10 +57,13 @@ def lock_purchase_facts(*, order_id: int) -> PurchaseFacts:
 
     :raises PurchaseMissing: there is no such order
     """
-    order = get_model("order", "Order").objects.select_for_update().filter(pk=order_id).first()
+    orders = get_model("order", "Order").objects.select_for_update().filter(pk=order_id)
+    # In the same statement, so that shops without such offers pay none for them.
+    bonuses = OrderBonus.objects.filter(order_ref=OuterRef("number"))
+    order = orders.annotate(loyalty_has_bonus=Exists(bonuses)).first()
     if order is None:
         raise PurchaseMissing(order_id)
-    return get_purchase_facts(order)
+    return replace(get_purchase_facts(order), has_bonus=order.loyalty_has_bonus)
 
 
 def get_purchase_facts(order: Any) -> PurchaseFacts:
@@ -101,19 +114,20 @@ def find_purchase_facts(order_ids: Collection[int], *, lock: bool) -> list[Purch
     """
     model = get_model("order", "Order")
     found = model.objects.filter(pk__in=order_ids).order_by("pk")
-    found = found.only(
-        *("id", "number", "user_id", "currency", "date_placed", "status"),
-        *("shipping_incl_tax", "shipping_excl_tax"),
-    )
+    if not loyalty_settings.channel:  # which may look at whatever there is
+        found = found.only(
+            *("id", "number", "user_id", "currency", "date_placed", "status"),
+            *("shipping_incl_tax", "shipping_excl_tax", "shipping_code"),
+        )
     if lock:
         found = found.select_for_update()
     orders = list(found)
     claims = _claimants_of([order.number for order in orders if order.user_id is None])
     lines: dict[int, list[PurchaseLine]] = defaultdict(list)
     rows = get_model("order", "Line").objects.filter(order_id__in=order_ids).order_by("pk")
-    for pk, order_id, product_id, own_class, parent_class, incl_tax, excl_tax in rows.values_list(
+    for pk, order_id, product_id, own_class, parent_class, incl_tax, excl_tax, quantity in rows.values_list(
         *("pk", "order_id", "product_id", "product__product_class_id", "product__parent__product_class_id"),
-        *("line_price_incl_tax", "line_price_excl_tax"),
+        *("line_price_incl_tax", "line_price_excl_tax", "quantity"),
     ):
         line = PurchaseLine(
             ref=f"line:{pk}",
@@ -121,6 +135,7 @@ def find_purchase_facts(order_ids: Collection[int], *, lock: bool) -> list[Purch
             product_class_id=own_class or parent_class,
             incl_tax=incl_tax,
             excl_tax=excl_tax,
+            quantity=quantity,
         )
         lines[order_id].append(line)
     return [_facts(order, claims=claims, lines=(*lines[order.pk], _shipping_of(order))) for order in orders]
@@ -137,6 +152,8 @@ def _facts(order: Any, *, claims: dict[str, int | None], lines: tuple[PurchaseLi
         status=order.status,
         is_cancelled=order.status in loyalty_settings.cancelled_statuses,
         lines=lines,
+        shipping_method=order.shipping_code,
+        channel=find_channel(order),
     )
 
 
@@ -232,10 +249,13 @@ def list_missed_order_ids(*, placed_after: datetime) -> Iterator[int]:
         .exclude(account__status=Account.Status.CLOSED)
         .filter(~Exists(reversal))
     )
-    still_booked = orders.filter(cancelled).filter(Exists(not_undone))
+    counts = QualifyingEntry.objects.filter(order_ref=OuterRef("number"))
+    still_counted = Exists(counts.filter(orders__gt=0)) & ~Exists(counts.filter(orders__lt=0))
+    still_booked = orders.filter(cancelled).filter(Exists(not_undone) | still_counted)
     yield from unrewarded.order_by("pk").values_list("pk", flat=True).iterator()
     yield from still_booked.order_by("pk").values_list("pk", flat=True).iterator()
     yield from _list_waiting_for_status()
+    yield from _list_waiting_for_payment()
 
 
 def _list_waiting_for_status() -> Iterator[int]:
@@ -251,9 +271,25 @@ def _list_waiting_for_status() -> Iterator[int]:
     yield from _ids_of(batch)
 
 
+def _list_waiting_for_payment() -> Iterator[int]:
+    """Orders with rules that are judged by how they were paid; the flow knows whether it is time."""
+    numbers = list(WaitingOrder.objects.order_by("id").values_list("order_ref", flat=True))
+    if not numbers:
+        return
+    without_status = ProgrammeVersion.objects.filter(spendable_status="").exists()
+    orders = get_model("order", "Order").objects
+    for start in range(0, len(numbers), 500):
+        batch = numbers[start : start + 500]
+        if without_status:
+            yield from orders.filter(number__in=batch).order_by("pk").values_list("pk", flat=True)
+        else:
+            yield from _ids_of(batch)
+
+
 def _ids_of(numbers: list[str]) -> list[int]:
     """Orders among these that have, or once had, a status that makes points spendable."""
-    statuses = set(ProgrammeVersion.objects.values_list("spendable_status", flat=True))
+    versions = ProgrammeVersion.objects.filter(active_from__isnull=False)
+    statuses = set(versions.values_list("spendable_status", flat=True))
     reached = get_model("order", "OrderStatusChange").objects.filter(
         order_id=OuterRef("pk"), new_status__in=statuses
     )
@@ -274,6 +310,7 @@ def _lines_of(order: Any) -> Iterator[PurchaseLine]:
             else None,
             incl_tax=line.line_price_incl_tax,
             excl_tax=line.line_price_excl_tax,
+            quantity=line.quantity,
         )
     yield _shipping_of(order)
 
@@ -303,6 +340,41 @@ class Period:
     until: datetime
     part: int = 0
     parts: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomerTotal:
+    """What one customer bought in a period: ``spend`` is money for goods in the currency asked for, net
+    of discounts and without shipping; ``orders`` counts those in any currency."""
+
+    user_id: int
+    spend: Decimal
+    orders: int
+
+
+def list_customer_totals(period: Period, *, currency: str, with_tax: bool) -> Iterator[CustomerTotal]:
+    """
+    One row for each customer who ordered in a period, cancelled orders aside, however many they are: one
+    statement, read in pieces. Guests are nobody's total.
+    """
+    total, shipping = (
+        ("total_incl_tax", "shipping_incl_tax")
+        if with_tax
+        else (
+            "total_excl_tax",
+            "shipping_excl_tax",
+        )
+    )
+    rows = (
+        _orders_of(period)
+        .filter(user_id__isnull=False)
+        .exclude(status__in=loyalty_settings.cancelled_statuses)
+        .values("user_id")
+        .annotate(spend=Sum(F(total) - F(shipping), filter=Q(currency=currency)), placed=Count("pk"))
+        .order_by()
+    )
+    for row in rows.iterator(chunk_size=5000):
+        yield CustomerTotal(user_id=row["user_id"], spend=row["spend"] or Decimal(0), orders=row["placed"])
 
 
 def count_orders(period: Period) -> int:
@@ -336,3 +408,55 @@ def _orders_of(period: Period) -> QuerySet[Any]:
         whose = Mod(Coalesce("user_id", "pk"), period.parts)
         orders = orders.annotate(part=Cast(whose, IntegerField())).filter(part=period.part)
     return orders
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """Orders of a customer before a moment: how many, and when the last of them was placed."""
+
+    count: int
+    last_at: datetime | None
+
+
+def find_earlier_orders(
+    asked: Collection[tuple[int, datetime, int | None]],
+) -> dict[tuple[int, datetime, int | None], Earlier]:
+    """
+    For each ``(user_id, moment, order_id)``: the customer's orders placed before the moment, cancelled ones
+    and the order itself aside; of two placed in the same instant the one with the lower id is earlier.
+    One statement, however many are asked for.
+    """
+    if not asked:
+        return {}
+    orders = get_model("order", "Order").objects.filter(
+        ~Q(status__in=loyalty_settings.cancelled_statuses),
+        user_id__in={user_id for user_id, _at, _order_id in asked},
+        date_placed__lte=max(at for _user_id, at, _order_id in asked),
+    )
+    if len(set(asked)) == 1:
+        ((user_id, at, order_id),) = set(asked)
+        if order_id is not None:
+            orders = orders.exclude(Q(pk=order_id) | Q(date_placed=at, pk__gt=order_id))
+        found = orders.aggregate(count=Count("pk"), last_at=Max("date_placed"))
+        return {(user_id, at, order_id): Earlier(**found)}
+    moments: dict[int, list[tuple[datetime, int]]] = defaultdict(list)
+    for user_id, placed_at, pk in orders.order_by("date_placed", "pk").values_list(
+        "user_id", "date_placed", "pk"
+    ):
+        moments[user_id].append((placed_at, pk))
+    earlier = {}
+    for key in asked:
+        user_id, at, order_id = key
+        count = bisect_left(moments[user_id], (at, order_id if order_id is not None else 2**63))
+        last_at = moments[user_id][count - 1][0] if count else None
+        earlier[key] = Earlier(count=count, last_at=last_at)
+    return earlier
+
+
+def find_payment_methods(order_ids: Collection[int]) -> dict[int, frozenset[str]]:
+    """Codes of the kinds of payment with which orders were paid, nothing for free ones: one statement."""
+    rows = get_model("payment", "Source").objects.filter(order_id__in=order_ids)
+    methods: dict[int, set[str]] = defaultdict(set)
+    for order_id, code in rows.values_list("order_id", "source_type__code"):
+        methods[order_id].add(code)
+    return {order_id: frozenset(methods[order_id]) for order_id in order_ids}

@@ -1,6 +1,9 @@
 """Products as facts for earning."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Prefetch, Q, prefetch_related_objects
@@ -10,12 +13,13 @@ from oscar.core.loading import get_model
 from oscar_loyalty.points.rules import PurchaseLine
 from oscar_loyalty.programmes.rules import Policy
 from oscar_loyalty.shop.money import as_stored
+from oscar_loyalty.shop.perk_products import is_closed
 
 
-def find_products(product_ids: Iterable[int]) -> dict[int, Any]:
+def find_products(product_ids: Iterable[int], *, now: datetime) -> dict[int, Any]:
     """
-    The products that anyone may see, by id, with what their prices and points need: a fixed number of
-    statements, however many there are.
+    The products that anyone may see, by id, with what their prices and points need, and with whether
+    they are closed to some (``loyalty_is_closed``): a fixed number of statements, however many there are.
     """
     model = get_model("catalogue", "Product")
     variants = model.objects.public().prefetch_related("stockrecords")
@@ -25,6 +29,7 @@ def find_products(product_ids: Iterable[int]) -> dict[int, Any]:
         .select_related("parent__product_class", "product_class")
         .prefetch_related("stockrecords")
         .prefetch_public_children(queryset=variants)
+        .annotate(loyalty_is_closed=is_closed(now=now))
     )
     return {product.pk: product for product in products}
 
@@ -45,6 +50,7 @@ def get_product_lines(product: Any, *, purchase_info: Any, quantity: int = 1) ->
             product_class_id=get_product_class_id(product),
             incl_tax=as_stored(quantity * (price.incl_tax if price.is_tax_known else excl_tax)),
             excl_tax=as_stored(quantity * excl_tax),
+            quantity=quantity,
         )
     ]
 
@@ -98,3 +104,96 @@ def get_product_class_id(product: Any) -> int | None:
     if product.product_class_id is not None or not product.is_child:
         return product.product_class_id  # type: ignore[no-any-return]
     return product.parent.product_class_id  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What rules can ask of a product. A variant has its parent's too. Only what was asked for is there."""
+
+    parent_id: int | None = None
+    category_ids: frozenset[int] = frozenset()
+    range_ids: frozenset[int] = frozenset()
+    attributes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+def find_traits(
+    product_ids: Collection[int],
+    *,
+    category_ids: Collection[int] = (),
+    range_ids: Collection[int] = (),
+    attribute_codes: Collection[str] = (),
+) -> dict[int, Traits]:
+    """
+    Which of the categories (or one above), ranges and attributes products have. A fixed number of
+    statements, however many products: one, two more for categories, a few for each range, one or two for
+    attributes.
+    """
+    if not product_ids:
+        return {}
+    products = get_model("catalogue", "Product").objects.filter(pk__in=product_ids)
+    parents = dict(products.values_list("pk", "parent_id"))
+    families = {pk: {pk, parent_id} - {None} for pk, parent_id in parents.items()}
+    everyone = set().union(*families.values()) if families else set()
+    categories = _find_categories(everyone, category_ids=category_ids) if category_ids else {}
+    ranges = _find_ranges(set(parents), range_ids=range_ids) if range_ids else {}
+    attributes = _find_attributes(everyone, codes=attribute_codes) if attribute_codes else {}
+    return {
+        pk: Traits(
+            parent_id=parent_id,
+            category_ids=frozenset().union(*(categories.get(one, ()) for one in families[pk])),
+            range_ids=frozenset(ranges.get(pk, ())),
+            # A variant's own value counts before its parent's.
+            attributes={**attributes.get(parent_id, {}), **attributes.get(pk, {})},
+        )
+        for pk, parent_id in parents.items()
+    }
+
+
+def _find_categories(product_ids: Collection[Any], *, category_ids: Collection[int]) -> dict[int, set[int]]:
+    wanted = list(
+        get_model("catalogue", "Category").objects.filter(pk__in=category_ids).values_list("pk", "path")
+    )
+    rows = get_model("catalogue", "ProductCategory").objects.filter(product_id__in=product_ids)
+    found: dict[int, set[int]] = defaultdict(set)
+    for product_id, path in rows.values_list("product_id", "category__path"):
+        # A tree path starts with the paths of all its ancestors.
+        found[product_id].update(pk for pk, above in wanted if path.startswith(above))
+    return found
+
+
+def _find_ranges(product_ids: Collection[int], *, range_ids: Collection[int]) -> dict[int, set[int]]:
+    found: dict[int, set[int]] = defaultdict(set)
+    for one in get_model("offer", "Range").objects.filter(pk__in=range_ids):
+        if one.proxy:
+            products = get_model("catalogue", "Product").objects.filter(pk__in=product_ids)
+            inside = [product.pk for product in products if one.contains_product(product)]
+        else:
+            inside = list(one.all_products().filter(pk__in=product_ids).values_list("pk", flat=True))
+        for pk in inside:
+            found[pk].add(one.pk)
+    return found
+
+
+def _find_attributes(
+    product_ids: Collection[Any], *, codes: Collection[str]
+) -> dict[int | None, dict[str, frozenset[str]]]:
+    rows = get_model("catalogue", "ProductAttributeValue").objects.filter(
+        product_id__in=product_ids, attribute__code__in=codes
+    )
+    rows = rows.select_related("attribute", "value_option").prefetch_related("value_multi_option")
+    found: dict[int | None, dict[str, frozenset[str]]] = defaultdict(dict)
+    for row in rows:
+        found[row.product_id][row.attribute.code] = _texts_of(row)
+    return found
+
+
+def _texts_of(value: Any) -> frozenset[str]:
+    """An attribute's value as texts that do not depend on anybody's language."""
+    kind = value.attribute.type
+    if kind == "multi_option":
+        return frozenset(str(option.option) for option in value.value_multi_option.all())
+    if kind == "option":
+        return frozenset({str(value.value_option.option)}) if value.value_option else frozenset()
+    if kind == "boolean":
+        return frozenset({"true" if value.value else "false"})
+    return frozenset({str(value.value)}) if value.value is not None else frozenset()

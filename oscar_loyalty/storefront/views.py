@@ -1,7 +1,9 @@
 """Pages of the programme. Each view asks the flows and rooms that the API asks too."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from django.contrib import messages
@@ -19,19 +21,22 @@ from django.views.generic import TemplateView, View
 from oscar.core.loading import get_class
 
 from oscar_loyalty.conf import loyalty_settings
-from oscar_loyalty.flows import membership, redemption
+from oscar_loyalty.flows import membership, redemption, tier_wording
 from oscar_loyalty.flows.causes import with_causes
 from oscar_loyalty.flows.earning import preview_under_policy
 from oscar_loyalty.flows.history import read_lines
 from oscar_loyalty.members import queries as members
 from oscar_loyalty.members import services as member_services
-from oscar_loyalty.members.models import Consent
+from oscar_loyalty.members.models import Consent, Member
 from oscar_loyalty.points import queries as points
 from oscar_loyalty.points.rules import PurchaseLine, value_of
 from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.programmes.rules import Policy
 from oscar_loyalty.shop.currencies import get_default_currency
 from oscar_loyalty.shop.products import list_excluded_names
+from oscar_loyalty.shop.shipping import name_methods
+from oscar_loyalty.tiers.progress import read_past_changes, read_progress
+from oscar_loyalty.tiers.queries import find_held_tier, find_tier_table, name_of
 
 PageTitleMixin: Any = get_class("customer.mixins", "PageTitleMixin")
 
@@ -67,6 +72,7 @@ class ProgrammeView(StorefrontView, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         policy = self.get_policy()
         version = programmes.get_version(at=self.now)
+        member = members.find_active_member(user_id=self.request.user.pk)
         line = PurchaseLine(
             ref="example",
             product_id=None,
@@ -81,7 +87,12 @@ class ProgrammeView(StorefrontView, TemplateView):
             excluded=list_excluded_names(policy=policy),
             example_amount=EXAMPLE_AMOUNT,
             example=preview_under_policy(lines=[line], policy=policy),
-            member=members.find_active_member(user_id=self.request.user.pk),
+            member=member,
+            tiers=describe_tiers(
+                member=member, now=self.now, name_methods=cache(lambda: name_methods(self.request))
+            )
+            if policy.has_tiers
+            else None,
             **kwargs,
         )
 
@@ -107,6 +118,9 @@ class MyPointsView(LoginRequiredMixin, StorefrontView, PageTitleMixin, TemplateV
         balance = points.get_balance(account=account, now=self.now)
         entries = with_causes(points.list_entries(account_id=account.pk))
         page = Paginator(entries, ENTRIES_PER_PAGE).get_page(self.request.GET.get("page"))
+        if policy.has_tiers and (progress := read_progress(member_id=account.member_id, now=self.now)):
+            context["progress"] = progress
+            context["tier_changes"] = read_past_changes(member_id=account.member_id, table=progress.table)
         lots = [
             lot
             for lot in points.list_open_lots(account_id=account.pk)
@@ -128,6 +142,31 @@ class MyPointsView(LoginRequiredMixin, StorefrontView, PageTitleMixin, TemplateV
             ),
         )
         return context
+
+
+def describe_tiers(
+    *, member: Member | None, now: datetime, name_methods: Callable[[], Mapping[str, str]] = dict
+) -> dict[str, Any] | None:
+    """The table of tiers, for guests too; a member's own is marked."""
+    table = find_tier_table(at=now)
+    if table is None:
+        return None
+    held = find_held_tier(member_id=member.pk, at=now) if member is not None else None
+    perks = tier_wording.perk_sentences(table, name_methods=name_methods)
+    return {
+        "has_perks": bool(perks),
+        "rows": [
+            {
+                "name": name_of(tier),
+                "reach": tier_wording.reach_text(tier, table=table),
+                "keep": tier_wording.keep_text(tier, table=table),
+                "perks": perks.get(tier.code, []),
+                "is_mine": held is not None and held.code == tier.code,
+            }
+            for tier in table.tiers
+        ],
+        "sentences": tier_wording.rules_sentences(table),
+    }
 
 
 class JoinView(StorefrontView):

@@ -7,7 +7,7 @@ With the app switched off, without a programme or outside a request every tag re
 import functools
 import logging
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,24 +22,33 @@ from django.utils.formats import date_format
 from django.utils.functional import lazy
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language, to_locale
+from django.utils.translation import get_language, gettext, to_locale
 from django.utils.translation import gettext_lazy as _
 
 from oscar_loyalty.conf import loyalty_settings
+from oscar_loyalty.delivery.queries import find_promise
+from oscar_loyalty.delivery.texts import describe_promise, name_day
+from oscar_loyalty.flows import tier_wording
 from oscar_loyalty.flows.causes import with_causes
 from oscar_loyalty.flows.claims import find_waiting_points
-from oscar_loyalty.flows.earning import EarnPreview, preview_each, preview_under_policy
+from oscar_loyalty.flows.earning import EarnPreview, Situation, preview_each, preview_under_policy
 from oscar_loyalty.flows.history import read_lines
 from oscar_loyalty.flows.receipts import find_order_points
 from oscar_loyalty.flows.redemption import Redemption, get_redemption
+from oscar_loyalty.flows.wording import add_up, describe_parts, list_parts, name_occasion
 from oscar_loyalty.points import queries as points
 from oscar_loyalty.points.rules import value_of
 from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.programmes.rules import FAR_FUTURE, Policy
+from oscar_loyalty.shop import carriers
 from oscar_loyalty.shop.baskets import get_basket_lines, get_currency
+from oscar_loyalty.shop.channels import find_channel
 from oscar_loyalty.shop.currencies import get_default_currency
 from oscar_loyalty.shop.offers import translate_offer_name
 from oscar_loyalty.shop.products import fetch_stock_records, get_product_lines
+from oscar_loyalty.tiers.models import Tier
+from oscar_loyalty.tiers.progress import Progress
+from oscar_loyalty.tiers.queries import find_held_tier, name_of
 
 logger = logging.getLogger(__name__)
 register = template.Library()
@@ -95,7 +104,16 @@ class _Page:
                 )
         for currency, purchases in lines.items():
             if policy := self.find_policy(currency):
-                self._hints.update(preview_each(purchases, policy=policy))
+                self._hints.update(preview_each(purchases, policy=policy, situation=self.situation()))
+
+    def situation(self, basket: Any = None, *, shipping_method: str = "") -> Situation:
+        """Who would order here, and how."""
+        return Situation(
+            at=self.now,
+            user_id=self.request.user.pk,
+            channel=find_channel(basket),
+            shipping_method=shipping_method,
+        )
 
     def find_hint(self, product: Any) -> EarnPreview | None:
         return self._hints.get(product.pk)
@@ -167,7 +185,12 @@ def _render_hint(page: _Page, product: Any, *, compact: bool) -> str:
         return ""
     return render_to_string(
         "oscar_loyalty/partials/earn_hint.html",
-        {"preview": preview, "is_from": product.is_parent, "compact": compact},
+        {
+            "preview": preview,
+            "is_from": product.is_parent,
+            "compact": compact,
+            "parts": [] if compact else describe_parts(preview.earning),
+        },
     )
 
 
@@ -181,7 +204,11 @@ def loyalty_basket_hint(context: template.Context, shipping_charge: Any = None) 
     basket = page.request.basket
     policy = page.find_policy(get_currency(basket))
     preview = policy and preview_under_policy(
-        lines=get_basket_lines(basket, shipping_charge=shipping_charge or None), policy=policy
+        lines=get_basket_lines(basket, shipping_charge=shipping_charge or None),
+        policy=policy,
+        situation=page.situation(
+            basket, shipping_method=str(getattr(context.get("shipping_method"), "code", ""))
+        ),
     )
     if not preview or preview.points == 0:
         return ""
@@ -189,6 +216,7 @@ def loyalty_basket_hint(context: template.Context, shipping_charge: Any = None) 
         "oscar_loyalty/partials/basket_hint.html",
         {
             "preview": preview,
+            "parts": describe_parts(preview.earning),
             "is_member": page.redemption.state not in ("guest", "not_member"),
             "is_guest": not page.request.user.is_authenticated,
         },
@@ -260,6 +288,21 @@ def loyalty_order_history(context: template.Context, order: Any) -> str:
     return render_to_string("oscar_loyalty/partials/order_points.html", {"found": found})
 
 
+@register.simple_tag(takes_context=True)
+@never_in_the_way
+def loyalty_order_delivery(context: template.Context, order: Any) -> str:
+    """When an order arrives, or that it did. One statement, and none in shops that promise no days."""
+    if not loyalty_settings.delivery_methods or _Page.of(context) is None:
+        return ""
+    promise = find_promise(order_ref=str(order.number))
+    if promise is None or promise.void_at:
+        return ""
+    return render_to_string(
+        "oscar_loyalty/partials/order_delivery.html",
+        {"promise": promise, "said": describe_promise(promise)},
+    )
+
+
 # Redeeming
 
 
@@ -292,10 +335,14 @@ def loyalty_name_discounts(discounts: Any) -> str:
         return ""
     for discount in discounts or ():
         if isinstance(discount, dict):
-            discount["name"] = translate_offer_name(discount["name"])
+            discount["name"] = _translate_name(discount["name"])
         else:
-            discount.offer_name = translate_offer_name(discount.offer_name)
+            discount.offer_name = _translate_name(discount.offer_name)
     return ""
+
+
+def _translate_name(stored: str) -> str:
+    return translate_offer_name(carriers.translate_offer_name(stored))
 
 
 @register.simple_tag
@@ -334,8 +381,18 @@ def loyalty_points_summary(context: template.Context) -> str:
     worth = value_of(balance.available, rate=policy.rate) if policy and policy.rate else None
     return render_to_string(
         "oscar_loyalty/partials/points_summary.html",
-        {"balance": balance, "worth": worth, "currency": currency},
+        {
+            "balance": balance,
+            "worth": worth,
+            "currency": currency,
+            "tier": _find_tier(account.member_id, policy=policy, now=page.now),
+        },
     )
+
+
+def _find_tier(member_id: int, *, policy: Policy | None, now: datetime) -> Tier | None:
+    """No statement in a programme that never had tiers."""
+    return find_held_tier(member_id=member_id, at=now) if policy is not None and policy.has_tiers else None
 
 
 @register.simple_tag(takes_context=True)
@@ -397,6 +454,19 @@ def loyalty_is_on(context: template.Context) -> bool:
     return _Page.of(context) is not None
 
 
+@register.simple_tag
+@never_in_the_way
+def loyalty_parts(facts: dict[str, Any]) -> str:
+    """What each rule brought to a booking, added up in words; empty where only the base rate acted."""
+    return add_up(list_parts(facts))
+
+
+@register.simple_tag
+def loyalty_occasion(facts: dict[str, Any]) -> str:
+    """What earned points without an order, in words."""
+    return name_occasion(str(facts.get("rule", ""))) or gettext("Earned")
+
+
 # Formats
 
 
@@ -422,11 +492,53 @@ def loyalty_day(moment: datetime, time_zone: str) -> str:
 
 
 @register.filter
+def loyalty_weekday(day: date) -> str:
+    """A day with its weekday: Thursday 3 December."""
+    return name_day(day)
+
+
+@register.filter
 def loyalty_last_day(moment: datetime, time_zone: str) -> str:
     """The last day on which points can be spent that are gone at ``moment``; empty: they never expire."""
     if moment >= FAR_FUTURE:
         return ""
     return loyalty_day(moment - timedelta(seconds=1), time_zone)
+
+
+@register.filter
+def loyalty_name(tier: Tier | None) -> str:
+    """What a tier is called in the reader's language."""
+    return name_of(tier) if tier is not None else ""
+
+
+@register.filter
+def loyalty_tier_sentences(progress: Progress) -> list[str]:
+    """What is missing for the next tier, what keeps this one and what would be lost, in sentences."""
+    return tier_wording.sentences(progress)
+
+
+@register.filter
+def loyalty_tier_next(progress: Progress) -> str:
+    """What is missing for the next tier, and until when."""
+    return tier_wording.next_sentence(progress)
+
+
+@register.filter
+def loyalty_tier_counted(progress: Progress) -> str:
+    """The bar in words."""
+    return tier_wording.counted_sentence(progress)
+
+
+@register.filter
+def loyalty_tier_keep(progress: Progress) -> str:
+    """What keeps the tier."""
+    return tier_wording.keep_sentence(progress)
+
+
+@register.filter
+def loyalty_tier_loss(progress: Progress) -> str:
+    """Until when the tier is held without buying more, and what follows."""
+    return tier_wording.loss_sentence(progress)
 
 
 @register.filter

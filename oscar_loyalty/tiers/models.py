@@ -11,6 +11,7 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from oscar_loyalty.members.models import Member
 from oscar_loyalty.points.models import AppendOnlyModel
@@ -35,7 +36,9 @@ class TierScheme(models.Model):
         ONE_STEP = "ONE_STEP", _("one tier down")
         FULL = "FULL", _("down to the tier that was earned")
 
-    version = models.OneToOneField(ProgrammeVersion, on_delete=models.CASCADE, related_name="tier_scheme")
+    version = models.OneToOneField(
+        ProgrammeVersion, on_delete=models.CASCADE, related_name="tier_scheme", verbose_name=_("version")
+    )
     metric = models.CharField(
         _("tiers are reached by"), max_length=8, choices=Metric.choices, default=Metric.SPEND
     )
@@ -72,7 +75,9 @@ class TierScheme(models.Model):
 class Tier(models.Model):
     """One level above having none. ``code`` is what history, rules and perks remember across versions."""
 
-    version = models.ForeignKey(ProgrammeVersion, on_delete=models.CASCADE, related_name="tiers")
+    version = models.ForeignKey(
+        ProgrammeVersion, on_delete=models.CASCADE, related_name="tiers", verbose_name=_("version")
+    )
     code = models.SlugField(_("code"), max_length=32)
     name_de = models.CharField(_("name (German)"), max_length=50)
     name_en = models.CharField(_("name (English)"), max_length=50)
@@ -114,9 +119,15 @@ class QualifyingEntry(AppendOnlyModel):
     was returned counts as if it had never been bought.
     """
 
-    programme = models.ForeignKey(Programme, on_delete=models.PROTECT, related_name="+")
+    programme = models.ForeignKey(
+        Programme, on_delete=models.PROTECT, related_name="+", verbose_name=_("programme")
+    )
     member = models.ForeignKey(
-        Member, on_delete=models.PROTECT, related_name="qualifying_entries", db_index=False
+        Member,
+        on_delete=models.PROTECT,
+        related_name="qualifying_entries",
+        db_index=False,
+        verbose_name=_("member"),
     )
     key = models.CharField(max_length=128, help_text="Names the event: purchase:100042, return:100042:1 …")
     order_ref = models.CharField(_("order"), max_length=128, blank=True)
@@ -149,11 +160,15 @@ class TierStatus(models.Model):
     it is one row. Its row is the lock of whoever changes it.
     """
 
-    programme = models.ForeignKey(Programme, on_delete=models.PROTECT, related_name="+")
-    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="tier_statuses")
+    programme = models.ForeignKey(
+        Programme, on_delete=models.PROTECT, related_name="+", verbose_name=_("programme")
+    )
+    member = models.ForeignKey(
+        Member, on_delete=models.PROTECT, related_name="tier_statuses", verbose_name=_("member")
+    )
     tier_code = models.CharField(_("tier"), max_length=32, blank=True, help_text="Empty: none.")
     since = models.DateTimeField(_("since"))
-    #: When a tier that is no longer earned is lost; FAR_FUTURE while it is earned.
+    #: When it is lost if nothing more is bought, as far as is known; FAR_FUTURE for "never" and "none".
     lost_at = models.DateTimeField(_("lost"), default=FAR_FUTURE)
     #: Nothing changes by time alone before this moment.
     due_at = models.DateTimeField(default=FAR_FUTURE)
@@ -167,6 +182,8 @@ class TierStatus(models.Model):
         indexes = [
             models.Index(fields=["due_at", "id"], name="loyalty_tier_status_due"),
             models.Index(fields=["tier_code", "id"], name="loyalty_tier_status_code"),
+            models.Index(fields=["lost_at", "id"], name="loyalty_tier_status_lost"),
+            models.Index(fields=["programme", "version_number", "id"], name="loyalty_tier_status_version"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["programme", "member"], name="loyalty_tier_status_once")
@@ -179,11 +196,15 @@ class TierStatus(models.Model):
 class TierOverride(models.Model):
     """A tier that staff gave a member until a day, for a reason. It lifts, it never lowers."""
 
-    programme = models.ForeignKey(Programme, on_delete=models.PROTECT, related_name="+")
-    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="tier_overrides")
+    programme = models.ForeignKey(
+        Programme, on_delete=models.PROTECT, related_name="+", verbose_name=_("programme")
+    )
+    member = models.ForeignKey(
+        Member, on_delete=models.PROTECT, related_name="tier_overrides", verbose_name=_("member")
+    )
     tier_code = models.CharField(_("tier"), max_length=32)
     reason = models.CharField(_("reason"), max_length=200)
-    active_from = models.DateTimeField(_("from"))
+    active_from = models.DateTimeField(pgettext_lazy("moment", "from"))
     active_to = models.DateTimeField(_("until"), help_text=_("End, exclusive. An override always ends."))
     given_by_ref = models.CharField(_("by"), max_length=64)
     ended_at = models.DateTimeField(_("ended early"), null=True, blank=True)
@@ -212,9 +233,18 @@ class TierChange(AppendOnlyModel):
         OVERRIDE = "OVERRIDE", _("given by staff")
         OVERRIDE_ENDED = "OVERRIDE_ENDED", _("tier given by staff has ended")
         RULES = "RULES", _("new rules of the programme")
+        LEFT = "LEFT", _("left the programme")
 
-    programme = models.ForeignKey(Programme, on_delete=models.PROTECT, related_name="+")
-    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="tier_changes", db_index=False)
+    programme = models.ForeignKey(
+        Programme, on_delete=models.PROTECT, related_name="+", verbose_name=_("programme")
+    )
+    member = models.ForeignKey(
+        Member,
+        on_delete=models.PROTECT,
+        related_name="tier_changes",
+        db_index=False,
+        verbose_name=_("member"),
+    )
     from_code = models.CharField(_("from"), max_length=32, blank=True)
     to_code = models.CharField(_("to"), max_length=32, blank=True)
     reason = models.CharField(_("reason"), max_length=16, choices=Reason.choices)
@@ -234,7 +264,9 @@ class TierChange(AppendOnlyModel):
 class TierNotice(models.Model):
     """A member was told that a tier is about to be lost, so that nobody is told twice."""
 
-    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="tier_notices")
+    member = models.ForeignKey(
+        Member, on_delete=models.PROTECT, related_name="tier_notices", verbose_name=_("member")
+    )
     tier_code = models.CharField(max_length=32)
     lost_at = models.DateTimeField()
     days_before = models.PositiveSmallIntegerField()
@@ -254,7 +286,9 @@ class TierNotice(models.Model):
 class TierPerk(models.Model):
     """A perk that all members of a tier of one programme version have. ``kind`` is a registered code."""
 
-    version = models.ForeignKey(ProgrammeVersion, on_delete=models.CASCADE, related_name="tier_perks")
+    version = models.ForeignKey(
+        ProgrammeVersion, on_delete=models.CASCADE, related_name="tier_perks", verbose_name=_("version")
+    )
     tier_code = models.CharField(_("tier"), max_length=32)
     kind = models.CharField(_("perk"), max_length=32)
     parameters = models.JSONField(_("details"), default=dict, blank=True)
@@ -277,13 +311,15 @@ class PerkGrant(models.Model):
     """A perk given to one member, whatever their tier: by staff now, by rewards and memberships later."""
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    programme = models.ForeignKey(Programme, on_delete=models.PROTECT, related_name="+")
+    programme = models.ForeignKey(
+        Programme, on_delete=models.PROTECT, related_name="+", verbose_name=_("programme")
+    )
     member = models.ForeignKey(
         Member, on_delete=models.PROTECT, related_name="perk_grants", verbose_name=_("member")
     )
     kind = models.CharField(_("perk"), max_length=32)
     parameters = models.JSONField(_("details"), default=dict, blank=True)
-    active_from = models.DateTimeField(_("from"))
+    active_from = models.DateTimeField(pgettext_lazy("moment", "from"))
     active_to = models.DateTimeField(_("until"), default=FAR_FUTURE, help_text=_("End, exclusive."))
     uses_allowed = models.PositiveIntegerField(
         _("uses"), null=True, blank=True, help_text=_("Empty: as often as they like.")
@@ -305,14 +341,48 @@ class PerkGrant(models.Model):
         return self.kind
 
 
+class ProductAccess(models.Model):
+    """
+    A product, or a category with all below it, that not everybody may buy: until ``opens_at`` only who has
+    early access, and for ever only who has access to exclusive products when it is empty. Variants follow
+    their parent. Ids of the shop's rows, no keys to them.
+    """
+
+    product_id = models.PositiveBigIntegerField(_("product"), null=True, blank=True, db_index=True)
+    category_id = models.PositiveBigIntegerField(_("category"), null=True, blank=True, db_index=True)
+    opens_at = models.DateTimeField(
+        _("for everybody from"), null=True, blank=True, help_text=_("Empty: never, for members only.")
+    )
+    note = models.CharField(_("note"), max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("access to products")
+        verbose_name_plural = _("access to products")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(product_id__isnull=False, category_id__isnull=True)
+                | Q(product_id__isnull=True, category_id__isnull=False),
+                name="loyalty_access_of_one",
+            )
+        ]
+
+    def __str__(self) -> str:
+        what = f"product {self.product_id}" if self.product_id else f"category {self.category_id}"
+        return f"{what} – {self.opens_at:%Y-%m-%d %H:%M}" if self.opens_at else what
+
+
 class OrderPerks(models.Model):
     """
     What a member was entitled to when an order was placed, frozen: later returns and promises are judged
     by it if that is better for the customer. One row an order, and only where there was any perk.
     """
 
-    programme = models.ForeignKey(Programme, on_delete=models.PROTECT, related_name="+")
-    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="order_perks")
+    programme = models.ForeignKey(
+        Programme, on_delete=models.PROTECT, related_name="+", verbose_name=_("programme")
+    )
+    member = models.ForeignKey(
+        Member, on_delete=models.PROTECT, related_name="order_perks", verbose_name=_("member")
+    )
     order_ref = models.CharField(_("order"), max_length=128, unique=True)
     tier_code = models.CharField(_("tier"), max_length=32, blank=True)
     version_number = models.PositiveIntegerField()
@@ -330,8 +400,12 @@ class OrderPerks(models.Model):
 class PerkUse(models.Model):
     """A perk that acted on an order, and what it saved. Undone when the order is cancelled."""
 
-    programme = models.ForeignKey(Programme, on_delete=models.PROTECT, related_name="+")
-    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="perk_uses", db_index=False)
+    programme = models.ForeignKey(
+        Programme, on_delete=models.PROTECT, related_name="+", verbose_name=_("programme")
+    )
+    member = models.ForeignKey(
+        Member, on_delete=models.PROTECT, related_name="perk_uses", db_index=False, verbose_name=_("member")
+    )
     kind = models.CharField(_("perk"), max_length=32)
     grant = models.ForeignKey(PerkGrant, on_delete=models.PROTECT, null=True, blank=True, related_name="uses")
     tier_code = models.CharField(_("tier"), max_length=32, blank=True)
@@ -349,3 +423,12 @@ class PerkUse(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.order_ref}"
+
+
+class TiersOfVersion(ProgrammeVersion):
+    """A programme version seen by whoever decides on its tiers."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("tiers of a programme version")
+        verbose_name_plural = _("tiers of programme versions")

@@ -11,11 +11,13 @@ from oscar.core.loading import get_model
 from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.flows.membership import join_programme
 from oscar_loyalty.flows.purchases import reward_purchase
+from oscar_loyalty.flows.tiering import recompute_due_tiers
 from oscar_loyalty.points.models import Account, Adjustment
 from oscar_loyalty.points.services import book_adjustment, settle_account
 from oscar_loyalty.programmes.models import CurrencyRate, ProgrammeVersion
 from oscar_loyalty.programmes.services import publish_version, set_up_programme
 
+from .levels import write_rules, write_tiers
 from .people import PEOPLE
 
 User = get_user_model()
@@ -41,6 +43,7 @@ def write_membership(
         reward_purchase(order_id=order_id, now=placed_at)
     for account_id in list(Account.objects.values_list("pk", flat=True)):
         settle_account(account_id=account_id, now=until)
+    recompute_due_tiers(now=until, limit=None)
     _write_goodwill(now=until)
 
 
@@ -56,6 +59,9 @@ def _write_programme(*, opened_at: datetime, until: datetime) -> None:
         now=opened_at,
     )
     if programme.versions.count() == 1:
+        first = programme.versions.get()
+        write_tiers(first)
+        write_rules(first)
         now = until - timedelta(days=240)
         publish_version(
             version=ProgrammeVersion(
@@ -68,6 +74,7 @@ def _write_programme(*, opened_at: datetime, until: datetime) -> None:
             rates=[CurrencyRate(currency="EUR")],
             active_from=now,
             now=now,
+            based_on=first,
         )
 
 

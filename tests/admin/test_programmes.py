@@ -84,7 +84,9 @@ def test_a_new_version_comes_into_force_at_once_and_the_old_one_keeps_its_orders
 
 
 def test_whoever_may_publish_a_version_decides_on_its_rates(clerk, programme):
-    client = clerk("view_programme", "view_programmeversion", "add_programmeversion")
+    client = clerk(
+        "view_programme", "view_programmeversion", "add_programmeversion", "publish_programmeversion"
+    )
     assert 'name="rates-0-earn_points"' in client.get(reverse(ADD)).content.decode()
     response = client.post(reverse(ADD), typed(programme, **{"rates-0-earn_points": "3"}))
     assert response.status_code == 302, problems(response)
@@ -95,7 +97,9 @@ def test_whoever_may_edit_a_planned_version_edits_its_rates_and_only_looks_at_th
     clerk, programme
 ):
     planned, in_force = plan(programme), programme.versions.get(number=1)
-    client = clerk("view_programme", "view_programmeversion", "change_programmeversion")
+    client = clerk(
+        "view_programme", "view_programmeversion", "change_programmeversion", "publish_programmeversion"
+    )
     assert 'name="rates-0-earn_points"' in client.get(reverse(CHANGE, args=[planned.pk])).content.decode()
     page = client.get(reverse(CHANGE, args=[in_force.pk])).content.decode()
     assert 'name="rates-0-earn_points"' not in page
@@ -304,7 +308,7 @@ def test_the_programme_shows_its_promise_and_its_versions(admin_client, programm
         reverse("admin:oscar_loyalty_programme_change", args=[programme.pk])
     ).content.decode()
     assert "earns 119 points, worth €1.19" in text
-    assert "planned" in text
+    assert "scheduled" in text
     assert "in force" in text
 
 
@@ -336,7 +340,7 @@ def test_states_of_versions_are_told_apart(admin_client, programme):
     )
     plan(programme)
     text = admin_client.get(reverse("admin:oscar_loyalty_programmeversion_changelist")).content.decode()
-    order = [text.index(f'field-state">{state}') for state in ("planned", "in force", "past")]
+    order = [text.index(f'field-state">{state}') for state in ("scheduled", "in force", "archived")]
     assert order == sorted(order)
 
 

@@ -102,3 +102,20 @@ def test_naive_times_an_unknown_currency_and_a_shop_without_an_address_are_found
     assert ids() == {"E008", "E009", "W010"}
     settings.OSCAR_LOYALTY_BASE_URL = "https://coffee.example"
     assert ids() == {"E008", "E009"}
+
+
+def test_a_shop_whose_orders_never_arrive_is_told(settings):
+    settings.OSCAR_LOYALTY_DELIVERED_STATUSES = ["Handed over"]
+    assert ids() == set(), "nobody promises a day"
+    settings.OSCAR_LOYALTY_DELIVERY_METHODS = "tests.shop.parcels.methods"
+    assert ids() == {"W014"}
+    settings.OSCAR_LOYALTY_DELIVERED_STATUSES = ["Complete"]
+    assert ids() == set()
+    settings.OSCAR_LOYALTY_DELIVERY_METHODS = "tests.shop.parcels.nobody"
+    assert ids() == {"E004"}
+
+
+def test_promised_days_without_the_library_of_holidays_are_found(settings, monkeypatch):
+    settings.OSCAR_LOYALTY_DELIVERY_METHODS = "tests.shop.parcels.methods"
+    monkeypatch.setattr("oscar_loyalty.shop.diagnosis.settings.find_spec", lambda name: None)
+    assert ids() == {"E013"}

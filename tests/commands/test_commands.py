@@ -13,6 +13,7 @@ from oscar_loyalty.points.models import Account, Entry, Hold
 from oscar_loyalty.programmes import queries
 from oscar_loyalty.programmes.models import Programme, ProgrammeVersion
 from oscar_loyalty.shop import offers
+from oscar_loyalty.shop.mail import MAIL_TYPES
 
 
 def run(name, *args, **options):
@@ -43,7 +44,7 @@ class TestSetup:
         mails = get_model("communication", "CommunicationEventType").objects.filter(
             code__startswith="LOYALTY"
         )
-        assert mails.count() == 2
+        assert mails.count() == len(MAIL_TYPES)
 
     def test_the_classic_preset_waits_for_the_shops_last_status(self):
         run("loyalty_setup")

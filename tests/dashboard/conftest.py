@@ -9,6 +9,7 @@ __all__ = ["award", "hold", "make_member", "make_user", "programme"]
 #: Whoever has all of them sees and does everything.
 EVERYTHING = (
     "view_member",
+    "view_tier",
     "view_entry",
     "view_hold",
     "change_hold",
@@ -21,6 +22,9 @@ EVERYTHING = (
     "view_membermerge",
     "add_membermerge",
     "approve_membermerge",
+    "view_deliverypromise",
+    "change_deliverypromise",
+    "override_tier",
 )
 
 

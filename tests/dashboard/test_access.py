@@ -1,5 +1,7 @@
 """Who may see and do what: every address, every kind of person."""
 
+from datetime import timedelta
+
 import pytest
 from django.apps import apps
 from django.test import Client
@@ -7,9 +9,12 @@ from django.urls import reverse
 from django.utils import timezone
 from oscar.core.loading import get_class
 
+from oscar_loyalty.delivery.services import make_promise
 from oscar_loyalty.points import services
 from oscar_loyalty.points.models import Adjustment, Entry, Hold, Posting
 from oscar_loyalty.testing.ledger import assert_ledger_balanced
+from oscar_loyalty.tiers.services import give_tier
+from tests.tiers.world import publish_tiers
 
 from .conftest import EVERYTHING, hold, make_user, url
 
@@ -18,6 +23,7 @@ pytestmark = pytest.mark.host
 #: Address: what it takes beside being on the staff.
 NEEDS = {
     "overview": [{"view_member"}],
+    "tiers": [{"view_member", "view_tier"}],
     "members": [{"view_member"}],
     "member": [{"view_member"}],
     "ledger": [{"view_member", "view_entry"}],
@@ -33,7 +39,11 @@ NEEDS = {
     "close": [{"view_member", "close_account"}],
     "transfer": [{"view_member", "transfer_points"}],
     "audit": [{"view_member", "view_entry"}],
+    "tier-give": [{"view_member", "override_tier"}],
+    "tier-end": [{"view_member", "override_tier"}],
     "merges": [{"view_member", "view_membermerge"}],
+    "deliveries": [{"view_member", "view_deliverypromise"}],
+    "delivery-arrived": [{"view_member", "view_deliverypromise", "change_deliverypromise"}],
     "merge": [{"view_member", "view_membermerge"}],
     "merge-request": [{"view_member", "view_membermerge", "add_membermerge"}],
     "merge-decide": [
@@ -61,7 +71,25 @@ def addresses(make_member):
     merge = services.request_merge(
         source_id=account.pk, target_id=other.pk, actor_id=asker.pk, now=timezone.now()
     )
+    promised = make_promise(
+        order_ref="100042",
+        method="express",
+        method_code="express",
+        promised_date=timezone.localdate(),
+        due_at=timezone.now(),
+        now=timezone.now(),
+    )
     member = account.member.public_id
+    publish_tiers(account.programme, at=timezone.now())
+    override = give_tier(
+        programme_id=account.programme_id,
+        member_id=account.member_id,
+        tier_code="gold",
+        active_to=timezone.now() + timedelta(days=30),
+        reason="Waited long",
+        given_by_ref="user:1",
+        now=timezone.now(),
+    )
     arguments = {
         "overview": (),
         "members": (),
@@ -73,7 +101,11 @@ def addresses(make_member):
         "adjustment": (wish.public_id,),
         "adjustment-decide": (wish.public_id,),
         "adjustment-undo": (wish.public_id,),
+        "tier-end": (member, override.pk),
         "merges": (),
+        "deliveries": (),
+        "tiers": (),
+        "delivery-arrived": (promised.pk,),
         "merge": (merge.pk,),
         "merge-decide": (merge.pk,),
     }
@@ -129,7 +161,10 @@ def labels(user):
 
 
 def test_the_menu_shows_what_somebody_may_open(log_in):
-    everything = {"Overview", "Members", "Ledger", "Reservations", "Adjustments", "Merges"}
+    everything = {
+        *("Overview", "Members", "Tiers and perks", "Ledger", "Reservations", "Adjustments", "Merges"),
+        "Deliveries",
+    }
     assert labels(log_in(*EVERYTHING, name="all").user) == everything
     assert labels(log_in("view_member", "view_hold", name="some").user) == {
         "Overview",
@@ -149,7 +184,7 @@ def test_a_form_from_another_site_changes_nothing(desk, addresses):
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(desk.user)
     changing = ("adjust", "adjustment-decide", "adjustment-undo", "hold-release", "freeze", "close")
-    for name in (*changing, "transfer", "merge-request", "merge-decide"):
+    for name in (*changing, "transfer", "merge-request", "merge-decide", "delivery-arrived"):
         assert strict.post(addresses[name], {"book": "1"}).status_code == 403
     assert Adjustment.objects.get().state == "REQUESTED"
     assert Hold.objects.get().state == "OPEN"

@@ -53,6 +53,8 @@ def read_orders(*, person: str) -> list[dict[str, Any]]:
             "status": order.status,
             "total": str(order.total_incl_tax),
             "discount": str(order.total_discount_incl_tax),
+            "shipping": str(order.shipping_incl_tax),
+            "shipping_code": order.shipping_code,
             "lines": order.lines.count(),
             "intents": list(order.sources.values_list("reference", flat=True)),
         }
@@ -121,6 +123,48 @@ def give_points(*, person: str, points: int) -> None:
         actor_ref="test",
         now=now,
     )
+
+
+def read_tier(*, person: str) -> dict[str, str]:
+    """The tier of a member, and what counts for it."""
+    from oscar_loyalty.tiers.queries import find_status
+
+    account = _find_account(person)
+    status = find_status(member_id=account.member_id, programme_id=account.programme_id)
+    return {"code": status.tier_code, "qualified": str(status.qualified)} if status else {"code": ""}
+
+
+def let_count(*, person: str, spend: str) -> None:
+    """Have a member bought so much elsewhere that so much money counts for their tier."""
+    from oscar_loyalty.tiers.services import qualify_purchase
+
+    now = timezone.now()
+    account = _find_account(person)
+    missing = Decimal(spend) - Decimal(read_tier(person=person).get("qualified", "0"))
+    assert missing > 0, "this member has bought more than that already"
+    qualify_purchase(
+        programme_id=account.programme_id,
+        member_id=account.member_id,
+        order_ref=f"till:{now:%H%M%S%f}",
+        occurred_at=now,
+        points=0,
+        spend=missing,
+        currency="EUR",
+        now=now,
+    )
+
+
+def read_promises(*, number: str) -> dict[str, Any]:
+    """What an order keeps of its buyer's tier, and the perks that acted on it."""
+    from oscar_loyalty.tiers.models import OrderPerks, PerkUse
+
+    frozen = OrderPerks.objects.get(order_ref=number)
+    uses = PerkUse.objects.filter(order_ref=number, undone_at=None)
+    return {
+        "tier": frozen.tier_code,
+        "kinds": sorted(perk["kind"] for perk in frozen.perks),
+        "uses": sorted([use.kind, str(use.saved)] for use in uses),
+    }
 
 
 def vars_of(answer: Any) -> dict[str, Any]:

@@ -196,6 +196,10 @@ class LiveShop:
 
         return wait_for(reached)
 
+    def wait_for_tier(self, person: str, code: str) -> None:
+        """Wait until the worker has counted what ``person`` did."""
+        wait_for(lambda: self.clerk.ask("read_tier", person=person)["code"] == code)
+
     def read_orders(self, person: str) -> list[dict[str, Any]]:
         """The orders of ``person`` that were placed after the shop opened, newest first."""
         return self.clerk.ask("read_orders", person=person)

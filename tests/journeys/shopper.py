@@ -72,6 +72,15 @@ class Shopper:
         if "/shipping-method/" in self.page.url:
             self.press("form:has([name=method_code]) button[type=submit]")
 
+    def go_to_shipping(self) -> None:
+        """As far as the ways of delivery."""
+        self.open("/checkout/shipping-address/")
+        self.press("form[id^=select_shipping_address] button[type=submit]")
+        assert "/shipping-method/" in self.page.url
+
+    def choose_delivery(self, code: str) -> None:
+        self.press(f"form:has([name=method_code][value={code}]) button[type=submit]")
+
     def choose_card(self, card: str = "pm_card_visa") -> None:
         self.page.check(f"{CARD_FORM} [value={card}]")
         self.press(f"{CARD_FORM} button[type=submit]")

@@ -12,6 +12,7 @@ from oscar_loyalty.points.rules import (
     PurchaseLine,
     RedemptionLimits,
     bases_for,
+    floor_together,
     points_for_lines,
     points_to_take_back,
     points_worth,
@@ -192,6 +193,13 @@ def test_earning_is_floored_once_and_shared_exactly(amounts, rate):
     for line in earning.lines:
         own = Fraction(line.basis) * rate.earn_points / Fraction(rate.earn_amount)
         assert abs(line.points - own) < 1
+
+
+@given(amounts=st.lists(money, max_size=12), rate=rates)
+def test_lines_share_what_they_earn_as_exact_fractions_would(amounts, rate):
+    lines = [LineBasis(ref=str(number), amount=amount) for number, amount in enumerate(amounts)]
+    exact = [Fraction(amount) * rate.earn_points / Fraction(rate.earn_amount) for amount in amounts]
+    assert [line.points for line in points_for_lines(lines, rate=rate).lines] == floor_together(exact)
 
 
 @given(amounts=st.lists(money, min_size=1, max_size=8), extra=money, rate=rates)

@@ -26,6 +26,12 @@ CALLS = {
     "me": ("get", None),
     "me/membership": ("post", {"accept_terms": "2026-01"}),
     "me/consents/marketing": ("put", {"granted": True}),
+    "me/birthday": ("put", {"month": 5, "day": 10}),
+    "me/profile-completed": ("post", None),
+    "me/tier": ("get", None),
+    "me/perks": ("get", None),
+    "tiers": ("get", None),
+    "basket/perks": ("get", None),
     "me/ledger": ("get", None),
     "me/lots": ("get", None),
     "me/transfers": ("post", {"points": 5, "recipient": "ben@example.com"}),
@@ -35,6 +41,8 @@ CALLS = {
     "claims/link": ("post", None),
     "schema": ("get", None),
 }
+
+EVENT = {"member": "7b0c1c70-6d3f-4a55-9f0e-0d6c8c5e2a11", "event": "visit"}
 
 #: role, method, path, body, status
 PERMISSIONS = [
@@ -72,6 +80,12 @@ PERMISSIONS = [
     ("member", "get", "basket/redemption", None, 200),
     ("member", "put", "basket/redemption", {"points": 5}, 409),
     ("member", "delete", "basket/redemption", None, 200),
+    ("guest", "get", "orders/{number}/delivery", None, 404),
+    ("guest", "put", "orders/{number}/delivery", {"delivered_at": "2026-01-01T12:00:00Z"}, 404),
+    ("customer", "get", "orders/{number}/delivery", None, 404),
+    ("customer", "put", "orders/{number}/delivery", {"delivered_at": "2026-01-01T12:00:00Z"}, 404),
+    ("member", "get", "orders/{number}/delivery", None, 404),
+    ("member", "put", "orders/{number}/delivery", {"delivered_at": "2026-01-01T12:00:00Z"}, 404),
     ("guest", "get", "claims", None, 200),
     ("guest", "post", "claims", {"token": "x"}, 403),
     ("guest", "post", "claims/link", None, 202),
@@ -83,6 +97,27 @@ PERMISSIONS = [
     ("member", "post", "claims", {"token": "x"}, 404),
     ("member", "post", "claims", {}, 409),
     ("member", "post", "claims/link", None, 202),
+    ("guest", "get", "tiers", None, 200),
+    ("guest", "get", "basket/perks", None, 200),
+    ("guest", "get", "me/tier", None, 403),
+    ("guest", "get", "me/perks", None, 403),
+    ("guest", "put", "me/birthday", {"month": 5, "day": 10}, 403),
+    ("guest", "post", "me/profile-completed", None, 403),
+    ("guest", "post", "events", EVENT, 403),
+    ("customer", "get", "tiers", None, 200),
+    ("customer", "get", "basket/perks", None, 200),
+    ("customer", "get", "me/tier", None, 403),
+    ("customer", "get", "me/perks", None, 200),
+    ("customer", "put", "me/birthday", {"month": 5, "day": 10}, 403),
+    ("customer", "post", "me/profile-completed", None, 403),
+    ("customer", "post", "events", EVENT, 403),
+    ("member", "get", "tiers", None, 200),
+    ("member", "get", "basket/perks", None, 200),
+    ("member", "get", "me/tier", None, 200),
+    ("member", "get", "me/perks", None, 200),
+    ("member", "put", "me/birthday", {"month": 5, "day": 10}, 200),
+    ("member", "post", "me/profile-completed", None, 409),
+    ("member", "post", "events", EVENT, 403),
     ("guest", "post", "payments", {}, 409),
     ("customer", "post", "payments", {}, 409),
     ("member", "post", "payments", {}, 409),
@@ -220,7 +255,7 @@ def test_a_shop_can_lift_a_limit(client, member, settings):
     assert {call(client, "get", "me").status_code for _ in range(3)} == {200}
 
 
-@pytest.mark.parametrize("path", [path for path in CALLS if path not in ("programme", "schema")])
+@pytest.mark.parametrize("path", [path for path in CALLS if path not in ("programme", "tiers", "schema")])
 def test_personal_answers_are_never_cached(client, member, path):
     method, body = CALLS[path]
     assert call(client, method, path, body)["Cache-Control"] == "private, no-store"

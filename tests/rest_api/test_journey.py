@@ -120,6 +120,7 @@ def test_points_are_earned_spent_and_restored_without_a_browser(app, customer, m
         "title": "Espresso 1 kg",
         "product": product.pk,
         "basis": "52.70",
+        "rule": "PURCHASE",
         "points": 52,
     }
 

@@ -60,7 +60,10 @@ def test_every_line_says_why(client, member):
         "amount": "120.00",
         "currency": "EUR",
         "rounding": "FLOOR_ONCE",
-        "lines": [{"title": "Shipping", "product": None, "basis": "120.00", "points": 120}],
+        "lines": [
+            {"title": "Shipping", "product": None, "basis": "120.00", "points": 120, "rule": "PURCHASE"}
+        ],
+        "parts": [],
     }
 
 

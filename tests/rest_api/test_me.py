@@ -71,6 +71,7 @@ def test_a_customer_who_has_not_joined_is_told_so_and_what_to_accept(client, pro
         "balance": None,
         "next_expiry": None,
         "consents": None,
+        "birthday": None,
     }
 
 

@@ -34,6 +34,7 @@ def test_a_member_learns_what_products_earn_in_the_order_asked(client, member):
             "basis": "119.00",
             "currency": "EUR",
             "text": "Earn 119 points (worth 1.19\xa0€)",
+            "parts": [],
         },
         {
             "product": cheap.pk,
@@ -44,6 +45,7 @@ def test_a_member_learns_what_products_earn_in_the_order_asked(client, member):
             "basis": "2.97",
             "currency": "EUR",
             "text": "Earn 2 points (worth 0.02\xa0€)",
+            "parts": [],
         },
         {
             "product": cheap.pk,
@@ -54,6 +56,7 @@ def test_a_member_learns_what_products_earn_in_the_order_asked(client, member):
             "basis": "0.99",
             "currency": "EUR",
             "text": "Too little for a whole point.",
+            "parts": [],
         },
     ]
 

@@ -6,20 +6,27 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from oscar_loyalty import tasks
-from oscar_loyalty.flows import expiry, purchases, sweeping
+from oscar_loyalty.flows import expiry, purchases, sweeping, tier_notices, tiering
 from oscar_loyalty.payments import services
 from oscar_loyalty.points.audit_models import AuditRun
 from oscar_loyalty.shop.orders import PurchaseMissing
 
 JOBS = {
     "reward_missed_purchases": (sweeping, "reward_missed_purchases"),
+    "check_deliveries": (sweeping, "check_deliveries"),
+    "reward_occasions": (sweeping, "reward_occasions"),
     "settle_due_accounts": (expiry, "settle_due_accounts"),
     "end_expired_holds": (expiry, "end_expired_holds"),
     "warn_expiring_points": (expiry, "warn_expiring_points"),
+    "recompute_due_tiers": (tiering, "recompute_due_tiers"),
+    "warn_of_tier_losses": (tier_notices, "warn_of_tier_losses"),
     "relay_outbox": (sweeping, "relay_outbox"),
     "finish_payments": (services, "finish_payments"),
+    "align_perk_offers": (sweeping, "align_perk_offers"),
     "forget_old_news": (sweeping, "forget_old_news"),
 }
+#: They take long, so they look at the clock themselves.
+CLOCKED = ("audit_ledger", "run_waiting_jobs")
 #: What goes on while the programme is switched off.
 ALWAYS = {"finish_payments", "forget_old_news"}
 
@@ -82,7 +89,7 @@ def test_an_order_that_is_gone_is_no_error(monkeypatch, caplog):
 
 
 def test_every_task_survives_a_worker_that_dies_and_a_database_that_is_away():
-    for name in (*JOBS, "reward_purchase"):
+    for name in (*JOBS, *CLOCKED, "reward_purchase", "run_job"):
         task = getattr(tasks, name)
         assert task.name == f"oscar_loyalty.tasks.{name}"
         assert task.acks_late
@@ -91,7 +98,7 @@ def test_every_task_survives_a_worker_that_dies_and_a_database_that_is_away():
 
 def test_everything_that_time_makes_due_is_on_the_schedule():
     scheduled = {entry["task"] for entry in tasks.beat_schedule.values()}
-    assert scheduled == {f"oscar_loyalty.tasks.{name}" for name in {*JOBS, "audit_ledger"}}
+    assert scheduled == {f"oscar_loyalty.tasks.{name}" for name in {*JOBS, *CLOCKED}}
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from django.utils import timezone
 from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.flows import backfill
 from oscar_loyalty.flows.backfill import Outcome, Terms, Totals
+from oscar_loyalty.flows.tiering import recompute_due_tiers
 from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.shop.orders import Period, count_orders
 
@@ -71,6 +72,9 @@ class Command(BaseCommand):
         finally:
             if report is not None:
                 report.close()
+        if not work["dry_run"]:
+            # Where members stand is computed once all their orders count, and not after each of them.
+            recompute_due_tiers(now=work["now"], limit=None)
         self._print_totals(totals, dry_run=work["dry_run"])
         if totals.failed:
             raise CommandError(f"{totals.failed} orders could not be booked: see the log.")

@@ -6,13 +6,14 @@ from django.utils import timezone
 
 from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.flows import sweeping
+from oscar_loyalty.flows.long_jobs import run_waiting_jobs
 from oscar_loyalty.management.progress import ProgressLine
 
 
 class Command(BaseCommand):
     help = (
         "Do once what the background tasks do all the time: points of missed orders, due points, expired "
-        "reservations, waiting news. A shop without Celery runs this every five minutes."
+        "reservations, waiting news, jobs. A shop without Celery runs this every five minutes."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,5 +36,7 @@ class Command(BaseCommand):
         line.finish()
         for what, count in asdict(swept).items():
             self.stdout.write(f"{what:>10}  {count}")
+        # Last: they may take long.
+        self.stdout.write(f"{'jobs':>10}  {run_waiting_jobs(clock=timezone.now)}")
         if swept.failed:
             raise CommandError(f"{swept.failed} orders could not be brought up to date: see the log.")

@@ -43,7 +43,6 @@ class Award:
     unit_value: Decimal
     currency: str
     order_ref: str = ""
-    rule_code: str = "PURCHASE"
     lines: tuple[LineEarning, ...] = ()
     explanation: dict[str, Any] = field(default_factory=dict)
     effective_at: datetime | None = None
@@ -151,7 +150,7 @@ def _award(book: Book, award: Award, *, earlier: dict[tuple[int, str], Entry], l
         explanation=award.explanation,
         effective_at=award.effective_at,
         lines=[
-            EarnedLine(line_ref=line.ref, rule_code=award.rule_code, basis=line.basis, points=line.points)
+            EarnedLine(line_ref=line.ref, rule_code=line.rule_code, basis=line.basis, points=line.points)
             for line in award.lines
         ],
     )

@@ -37,7 +37,6 @@ def award_points(
     currency: str,
     now: datetime,
     order_ref: str = "",
-    rule_code: str = "PURCHASE",
     lines: Sequence[LineEarning] = (),
     explanation: dict[str, Any] | None = None,
     effective_at: datetime | None = None,
@@ -74,7 +73,12 @@ def award_points(
         explanation=explanation,
         effective_at=effective_at,
         lines=[
-            EarnedLine(line_ref=line.ref, rule_code=rule_code, basis=line.basis, points=line.points)
+            EarnedLine(
+                line_ref=line.ref,
+                rule_code=line.rule_code,
+                basis=line.basis,
+                points=line.points,
+            )
             for line in lines
         ],
     )

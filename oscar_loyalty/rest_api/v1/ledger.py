@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from oscar_loyalty.flows.causes import Touched, list_touched, with_causes
+from oscar_loyalty.flows.wording import list_parts
 from oscar_loyalty.points import queries as points
 from oscar_loyalty.points.models import EarnedLine, Entry, Lot
 from oscar_loyalty.programmes.rules import FAR_FUTURE
@@ -63,6 +64,19 @@ class EarnedLineOutput(serializers.Serializer[Any]):
     product = serializers.IntegerField(allow_null=True, help_text="Null for shipping and deleted products.")
     basis = MoneyField(help_text="Money that the points were computed on.")
     points = WholeNumberField(min_value=0)
+    rule = serializers.CharField(
+        source="rule_code", help_text="`PURCHASE`: the base rate; `TIER`: a perk; else a rule's code."
+    )
+
+
+class PartOutput(serializers.Serializer[Any]):
+    """What one rule brings to an earning."""
+
+    rule = serializers.CharField(
+        source="code", help_text="`PURCHASE`: the base rate; `TIER`: a perk; else a rule's code."
+    )
+    points = WholeNumberField(min_value=0)
+    text = serializers.CharField(help_text="Why, to show.")
 
 
 class ExplanationOutput(serializers.Serializer[Any]):
@@ -76,7 +90,10 @@ class ExplanationOutput(serializers.Serializer[Any]):
     rounding = serializers.CharField(
         allow_null=True, help_text="`FLOOR_ONCE`: rounded down once, for the whole order."
     )
-    lines = EarnedLineOutput(many=True)
+    lines = EarnedLineOutput(many=True, help_text="By line of the order and rule.")
+    parts = PartOutput(
+        many=True, help_text="What each rule brought; they sum to the points. Empty where only one acted."
+    )
 
 
 class TouchedLotOutput(serializers.Serializer[Any]):
@@ -204,6 +221,7 @@ def _explain(entry: Entry, *, titles: dict[str, LineTitle]) -> dict[str, Any] | 
         "currency": facts.get("currency"),
         "rounding": facts.get("rounding"),
         "lines": lines,
+        "parts": list_parts(facts),
     }
 
 
@@ -228,6 +246,7 @@ def _describe_lines(lines: Iterable[EarnedLine], *, titles: dict[str, LineTitle]
             "product": known and known.product_id,
             "basis": line.basis,
             "points": line.points,
+            "rule_code": line.rule_code,
         }
 
 

@@ -1,4 +1,4 @@
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django.utils import timezone
@@ -13,7 +13,7 @@ from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.flows.membership import join_programme
 from oscar_loyalty.members import queries as members
 from oscar_loyalty.members.models import Consent, Member
-from oscar_loyalty.members.services import record_consent
+from oscar_loyalty.members.services import BirthdayFixed, record_consent, set_birthday
 from oscar_loyalty.points import queries as points
 from oscar_loyalty.points.models import Account
 from oscar_loyalty.points.rules import value_of
@@ -75,6 +75,23 @@ class TermsOutput(serializers.Serializer[Any]):
     accepted_at = serializers.DateTimeField(allow_null=True)
 
 
+class BirthdayInput(serializers.Serializer[Any]):
+    month = WholeNumberField(min_value=1, max_value=12)
+    day = WholeNumberField(min_value=1, max_value=31)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            date(2000, attrs["month"], attrs["day"])
+        except ValueError as error:
+            raise serializers.ValidationError(_("There is no such day."), code="invalid") from error
+        return attrs
+
+
+class BirthdayOutput(serializers.Serializer[Any]):
+    month = WholeNumberField(min_value=1)
+    day = WholeNumberField(min_value=1)
+
+
 class MeOutput(serializers.Serializer[Any]):
     state = serializers.ChoiceField(
         choices=STATES,
@@ -86,6 +103,7 @@ class MeOutput(serializers.Serializer[Any]):
     balance = BalanceOutput(allow_null=True)
     next_expiry = NextExpiryOutput(allow_null=True)
     consents = ConsentsOutput(allow_null=True)
+    birthday = BirthdayOutput(allow_null=True, help_text="Null as long as the member has not told it.")
 
 
 class MeView(LoyaltyView):
@@ -173,6 +191,37 @@ class MarketingConsentView(MemberView):
         return Response(ConsentOutput(_describe_consent(consent)).data)
 
 
+class BirthdayView(MemberView):
+    @extend_schema(
+        operation_id="put_birthday",
+        tags=["Member"],
+        summary="Tell the birthday, once",
+        parameters=[LANGUAGE],
+        request=BirthdayInput,
+        responses={200: BirthdayOutput, **problems(400, 401, 403, 404, 409, 429)},
+    )
+    def put(self, request: Request) -> Response:
+        """
+        Day and month, for a present on that day; it counts from 30 days after it was told. The same day
+        again changes nothing; another one is 409 `birthday_fixed`: then customer service can correct it.
+        """
+        account = self.account
+        wanted = BirthdayInput(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        try:
+            birthday = set_birthday(
+                member_id=account.member_id,
+                actor_ref=f"user:{request.user.pk}",
+                now=self.now,
+                **wanted.validated_data,
+            )
+        except BirthdayFixed as error:
+            raise Problem(
+                _("Our customer service can correct your birthday."), code="birthday_fixed", status_code=409
+            ) from error
+        return Response(BirthdayOutput(birthday).data)
+
+
 def describe_me(*, user_id: int, now: datetime) -> dict[str, Any]:
     currency = get_default_currency()
     policy = programmes.find_policy(currency=currency, at=now)
@@ -183,7 +232,7 @@ def describe_me(*, user_id: int, now: datetime) -> dict[str, Any]:
         return _describe_stranger(members.find_member(user_id=user_id), policy=policy)
     member = account.member
     expiry = points.find_next_expiry(account_id=account.pk, now=now)
-    consent = members.find_consent(member_id=member.pk, purpose=Consent.Purpose.MARKETING)
+    told = members.get_told(member_id=member.pk, purpose=Consent.Purpose.MARKETING)
     return {
         "state": "member" if account.status == Account.Status.OPEN else "frozen",
         "id": member.public_id,
@@ -191,7 +240,8 @@ def describe_me(*, user_id: int, now: datetime) -> dict[str, Any]:
         "terms": _describe_terms(member, policy=policy),
         "balance": _describe_balance(account, policy=policy, currency=currency, now=now),
         "next_expiry": expiry and {"points": expiry.points, "expires_at": expiry.expires_at},
-        "consents": {"marketing": _describe_consent(consent)},
+        "consents": {"marketing": {"granted": told.granted, "answered_at": told.answered_at}},
+        "birthday": told.birthday and {"month": told.birthday[0], "day": told.birthday[1]},
     }
 
 
@@ -204,6 +254,7 @@ def _describe_stranger(member: Member | None, *, policy: Policy) -> dict[str, An
         "balance": None,
         "next_expiry": None,
         "consents": None,
+        "birthday": None,
     }
 
 

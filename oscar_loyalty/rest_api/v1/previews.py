@@ -10,7 +10,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from oscar_loyalty.flows.earning import EarnPreview, preview_each
+from oscar_loyalty.flows.earning import EarnPreview, Situation, preview_each
+from oscar_loyalty.flows.wording import describe_parts
+from oscar_loyalty.members.models import Member
 from oscar_loyalty.members.queries import find_active_member
 from oscar_loyalty.points.rules import PurchaseLine
 from oscar_loyalty.programmes import queries as programmes
@@ -20,9 +22,15 @@ from oscar_loyalty.rest_api.base import LoyaltyView
 from oscar_loyalty.rest_api.baskets import get_basket, get_strategy
 from oscar_loyalty.rest_api.fields import MoneyField, WholeNumberField, YesOrNoField, in_coins
 from oscar_loyalty.rest_api.schema import LANGUAGE, problems
+from oscar_loyalty.rest_api.v1.ledger import PartOutput
+from oscar_loyalty.rest_api.v1.tiers import ProjectedTierOutput
 from oscar_loyalty.shop.baskets import get_basket_lines
+from oscar_loyalty.shop.channels import find_channel
 from oscar_loyalty.shop.currencies import get_default_currency
+from oscar_loyalty.shop.perk_products import find_shut
 from oscar_loyalty.shop.products import find_products, get_product_lines
+from oscar_loyalty.tiers.models import TierScheme
+from oscar_loyalty.tiers.progress import project_tier
 
 STATES = list(texts.EARNING_STATES)
 MOST_ITEMS = 100
@@ -62,6 +70,10 @@ class PreviewOutput(serializers.Serializer[Any]):
     basis = MoneyField(help_text="Money that the points are computed on.")
     currency = serializers.CharField()
     text = serializers.CharField(help_text="The same as a sentence to show.")
+    parts = PartOutput(
+        many=True,
+        help_text="What each rule brings; they sum to `points`. Empty where only the base rate acts.",
+    )
 
 
 class _ItemOutput(serializers.Serializer[Any]):
@@ -81,6 +93,10 @@ class BasketLinePreviewOutput(serializers.Serializer[Any]):
 
 class BasketPreviewOutput(PreviewOutput):
     lines = BasketLinePreviewOutput(many=True)
+    projected_tier = ProjectedTierOutput(
+        allow_null=True,
+        help_text="The member's tier after this order. Null for others, and while there are no tiers.",
+    )
 
 
 class PreviewsOutput(serializers.Serializer[Any]):
@@ -133,13 +149,17 @@ class EarnPreviewsView(LoyaltyView):
         cases = _cases_of(items, request=request)
         if basket is not None:
             cases.append(_case_of_basket(basket))
-        policies = _Policies()
+        policies = _Policies(user_id=request.user.pk, channel=find_channel(basket))
         previews = policies.preview(cases)
-        is_member = find_active_member(user_id=request.user.pk) is not None
+        member = find_active_member(user_id=request.user.pk)
+        is_member = member is not None
         described = [_describe(*pair, is_member=is_member) for pair in zip(cases, previews, strict=True)]
         of_basket = described.pop() if basket is not None else None
         if of_basket is not None:
             of_basket["lines"] = _describe_basket_lines(cases[-1], previews[-1])
+            of_basket["projected_tier"] = _describe_projection(
+                cases[-1], previews[-1], policies=policies, member=member
+            )
         body = {
             "is_member": is_member,
             "programme_version": policies.version,
@@ -155,8 +175,9 @@ class EarnPreviewsView(LoyaltyView):
 class _Policies:
     """The promises of today, read once for each currency (a shop mostly has one)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, user_id: int | None, channel: str) -> None:
         self.now = timezone.now()
+        self.situation = Situation(at=self.now, user_id=user_id, channel=channel)
         self.by_currency: dict[str, Policy | None] = {}
 
     @property
@@ -175,17 +196,22 @@ class _Policies:
             elif not policy.can_earn():
                 answers.update(dict.fromkeys(indexes, "paused"))
             else:
-                answers.update(preview_each({index: cases[index].lines for index in indexes}, policy=policy))
+                wanted = {index: cases[index].lines for index in indexes}
+                answers.update(preview_each(wanted, policy=policy, situation=self.situation))
         return [answers[index] for index in range(len(cases))]
 
 
 def _cases_of(items: Sequence[Mapping[str, int]], *, request: Request) -> list[_Case]:
     if not items:
         return []
-    products = find_products(item["product"] for item in items)
+    now = timezone.now()
+    products = find_products((item["product"] for item in items), now=now)
     strategy = get_strategy(request)
+    shut = find_shut(products.values(), user_id=request.user.pk, now=now)
     return [
-        _case_of_product(products.get(item["product"]), quantity=item["quantity"], strategy=strategy)
+        _Case(currency=get_default_currency(), state="members_only")
+        if item["product"] in shut
+        else _case_of_product(products.get(item["product"]), quantity=item["quantity"], strategy=strategy)
         for item in items
     ]
 
@@ -225,8 +251,10 @@ def _describe(case: _Case, preview: EarnPreview | str, *, is_member: bool) -> di
         # A product that is not there is not there, whether the programme is paused or not.
         state = case.state if not case.lines else str(preview)
         points, value, basis = 0, Decimal(0), Decimal(0)
+        parts = []
     else:
         points, value, basis = preview.points, preview.value, preview.basis
+        parts = describe_parts(preview.earning)
         state = case.state if points else "below_one_point" if basis else "excluded"
     return {
         "state": state,
@@ -237,6 +265,7 @@ def _describe(case: _Case, preview: EarnPreview | str, *, is_member: bool) -> di
         "text": texts.preview_text(
             state=state, points=points, value=value, currency=case.currency, is_member=is_member
         ),
+        "parts": parts,
     }
 
 
@@ -244,7 +273,41 @@ def _describe_basket_lines(case: _Case, preview: EarnPreview | str) -> list[dict
     if isinstance(preview, str):
         return []
     product_of = {line.ref: line.product_id for line in case.lines}
-    return [
-        {"product": product_of[line.ref], "basis": in_coins(line.basis, case.currency), "points": line.points}
-        for line in preview.earning.lines
-    ]
+    # One row for a line, whatever the number of rules.
+    rows: dict[str, dict[str, Any]] = {}
+    for line in preview.earning.lines:
+        row = rows.setdefault(
+            line.ref,
+            {"product": product_of[line.ref], "basis": in_coins(line.basis, case.currency), "points": 0},
+        )
+        row["points"] += line.points
+    return list(rows.values())
+
+
+def _describe_projection(
+    case: _Case, preview: EarnPreview | str, *, policies: _Policies, member: Member | None
+) -> dict[str, Any] | None:
+    policy = policies.by_currency.get(case.currency)
+    if member is None or policy is None or isinstance(preview, str) or not case.lines:
+        return None
+    found = project_tier(
+        member_id=member.pk,
+        policy=policy,
+        earning=preview.earning,
+        currency=case.currency,
+        now=policies.now,
+    )
+    if found is None:
+        return None
+    is_money = found.metric == TierScheme.Metric.SPEND
+    missing = in_coins(found.missing, found.currency) if is_money else found.missing.quantize(Decimal(1))
+    return {
+        "code": found.code,
+        "name": found.name,
+        "rises": found.rises,
+        "next_code": found.next_code,
+        "next_name": found.next_name,
+        "missing": missing,
+        "metric": found.metric,
+        "currency": found.currency if is_money else None,
+    }

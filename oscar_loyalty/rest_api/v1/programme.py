@@ -1,5 +1,6 @@
 import hashlib
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -98,19 +99,27 @@ class ProgrammeView(LoyaltyView):
         304 while nothing has changed. The language is that of `Accept-Language`, whatever language the
         shopper has chosen in the shop's own pages.
         """
-        language = _accepted_language(request)
-        with translation.override(language):
-            body = ProgrammeOutput(_describe_programme()).data
-        response = Response(body)
-        response["Cache-Control"] = f"public, max-age={MAX_AGE_SECONDS}"
-        response["Content-Language"] = language
-        patch_vary_headers(response, ["Accept-Language"])
-        digest = hashlib.sha256(json.dumps([language, body]).encode()).hexdigest()
-        response["ETag"] = f'"{digest[:32]}"'
-        answer: Any = get_conditional_response(request._request, etag=response["ETag"], response=response)
-        # A cache may hand it to anybody, so no middleware may tie a session or a basket to it.
-        answer.set_cookie = _set_no_cookie
-        return answer
+        return answer_everybody(request, lambda: ProgrammeOutput(_describe_programme()).data)
+
+
+def answer_everybody(request: Request, describe: Callable[[], Any]) -> Any:
+    """
+    An answer that is the same for all who read one language, for caches to keep: with an ``ETag``, and 304
+    for who has it already.
+    """
+    language = _accepted_language(request)
+    with translation.override(language):
+        body = describe()
+    response = Response(body)
+    response["Cache-Control"] = f"public, max-age={MAX_AGE_SECONDS}"
+    response["Content-Language"] = language
+    patch_vary_headers(response, ["Accept-Language"])
+    digest = hashlib.sha256(json.dumps([language, body]).encode()).hexdigest()
+    response["ETag"] = f'"{digest[:32]}"'
+    answer: Any = get_conditional_response(request._request, etag=response["ETag"], response=response)
+    # A cache may hand it to anybody, so no middleware may tie a session or a basket to it.
+    answer.set_cookie = _set_no_cookie
+    return answer
 
 
 def _set_no_cookie(*args: Any, **kwargs: Any) -> None:

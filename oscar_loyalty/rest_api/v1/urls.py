@@ -3,13 +3,17 @@ from django.urls import path, re_path
 from oscar_loyalty.rest_api.base import NothingHere
 from oscar_loyalty.rest_api.schema import SchemaView
 from oscar_loyalty.rest_api.v1.claims import ClaimLinkView, ClaimsView
+from oscar_loyalty.rest_api.v1.deliveries import OrderDeliveryView
+from oscar_loyalty.rest_api.v1.events import EventsView, ProfileCompletedView
 from oscar_loyalty.rest_api.v1.ledger import LedgerView, LotsView
-from oscar_loyalty.rest_api.v1.me import MarketingConsentView, MembershipView, MeView
+from oscar_loyalty.rest_api.v1.me import BirthdayView, MarketingConsentView, MembershipView, MeView
 from oscar_loyalty.rest_api.v1.payments import PaymentView
+from oscar_loyalty.rest_api.v1.perks import BasketPerksView, MyPerksView
 from oscar_loyalty.rest_api.v1.previews import EarnPreviewsView
 from oscar_loyalty.rest_api.v1.programme import ProgrammeView
 from oscar_loyalty.rest_api.v1.redemption import BasketRedemptionView
 from oscar_loyalty.rest_api.v1.stripe_webhook import stripe_webhook
+from oscar_loyalty.rest_api.v1.tiers import MyTierView, TiersView
 from oscar_loyalty.rest_api.v1.transfers import TransfersView
 
 app_name = "loyalty_api"
@@ -19,11 +23,19 @@ urlpatterns = [
     path("me", MeView.as_view(), name="me"),
     path("me/membership", MembershipView.as_view(), name="membership"),
     path("me/consents/marketing", MarketingConsentView.as_view(), name="marketing-consent"),
+    path("me/birthday", BirthdayView.as_view(), name="birthday"),
+    path("me/profile-completed", ProfileCompletedView.as_view(), name="profile-completed"),
     path("me/ledger", LedgerView.as_view(), name="ledger"),
     path("me/lots", LotsView.as_view(), name="lots"),
+    path("me/tier", MyTierView.as_view(), name="my-tier"),
+    path("tiers", TiersView.as_view(), name="tiers"),
+    path("me/perks", MyPerksView.as_view(), name="my-perks"),
     path("me/transfers", TransfersView.as_view(), name="transfers"),
     path("earn-previews", EarnPreviewsView.as_view(), name="earn-previews"),
+    path("events", EventsView.as_view(), name="events"),
     path("basket/redemption", BasketRedemptionView.as_view(), name="basket-redemption"),
+    path("orders/<str:number>/delivery", OrderDeliveryView.as_view(), name="order-delivery"),
+    path("basket/perks", BasketPerksView.as_view(), name="basket-perks"),
     path("claims", ClaimsView.as_view(), name="claims"),
     path("claims/link", ClaimLinkView.as_view(), name="claim-link"),
     path("payments", PaymentView.as_view(), name="payments"),

@@ -13,6 +13,7 @@ from django.urls import NoReverseMatch, reverse
 from oscar.core.loading import get_class, get_model
 
 from oscar_loyalty.conf import loyalty_settings
+from oscar_loyalty.earning.queries import list_unknown_kinds
 from oscar_loyalty.outbox.models import OutboxMessage
 from oscar_loyalty.points import append_only
 from oscar_loyalty.points import queries as points
@@ -20,9 +21,14 @@ from oscar_loyalty.points.audit.runs import find_last_run, has_entries_before
 from oscar_loyalty.points.models import Entry
 from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.programmes.models import ProgrammeVersion
-from oscar_loyalty.shop import mail, offers
+from oscar_loyalty.shop import carriers, mail, offers
 from oscar_loyalty.shop.configuration import list_order_statuses, list_shop_currencies
 from oscar_loyalty.shop.diagnosis.findings import Examination, Finding
+from oscar_loyalty.shop.shipping_offer import has_mixin
+from oscar_loyalty.tiers.entitlements import list_kinds_in_use
+from oscar_loyalty.tiers.models import TierPerk
+from oscar_loyalty.tiers.perks import perks
+from oscar_loyalty.tiers.shipping import SHIPPING_KINDS
 
 #: Background work that is due for longer than this is not being done.
 PATIENCE = timedelta(hours=1)
@@ -113,6 +119,15 @@ def find_rates(now: datetime) -> Iterator[Finding]:
                 "orders earn nothing, and points cannot pay for them.",
                 fix=f"{_NEW_VERSION} with a rate for {currency}.",
             )
+
+
+def find_rule_kinds(now: datetime) -> Iterator[Finding]:
+    for kind in list_unknown_kinds():
+        yield Finding(
+            code="E140",
+            problem=f"Earning rules are of the kind {kind}, which nobody registered: they give nothing.",
+            fix="Register its class with @earning_rules.register in the ready() of one of your apps.",
+        )
 
 
 def find_offer(now: datetime) -> Iterator[Finding]:
@@ -259,13 +274,49 @@ def find_audit(now: datetime) -> Iterator[Finding]:
         )
 
 
+def find_perks(now: datetime) -> Iterator[Finding]:
+    used = list_kinds_in_use(now=now)
+    for code in sorted(kind for kind in used if kind not in perks):
+        yield Finding(
+            code="W140",
+            problem=f"Tiers or members have a perk of the kind {code}, which nobody registered: it gives "
+            "nothing.",
+            fix="Register its class in the ready() of the app it belongs to, or take the perk away.",
+        )
+    if used.isdisjoint(SHIPPING_KINDS) or has_mixin():
+        return
+    own = carriers.find_offer(carriers.SHIPPING)
+    others = get_model("offer", "ConditionalOffer").active.filter(benefit__type__startswith="Shipping")
+    if name := others.exclude(pk=own and own.pk).values_list("name", flat=True).first():
+        yield Finding(
+            code="W141",
+            problem=f"The offer “{name}” goes before every perk on delivery, even where the perk is better.",
+            fix="Fork Oscar's shipping app and put LoyaltyRepositoryMixin before its Repository "
+            "(docs/how-to/perks.md).",
+        )
+    if any(_names_methods(perk) for perk in TierPerk.objects.filter(kind__in=SHIPPING_KINDS)):
+        yield Finding(
+            code="W142",
+            problem="Perks on delivery name methods or countries, but Oscar's repository tells an offer "
+            "neither: they act on other methods too, or not at all.",
+            fix="Fork Oscar's shipping app and put LoyaltyRepositoryMixin before its Repository "
+            "(docs/how-to/perks.md).",
+        )
+
+
+def _names_methods(perk: TierPerk) -> bool:
+    return any(name in perk.parameters for name in ("methods", "countries", "express"))
+
+
 DATABASE_EXAMINATIONS = (
     Examination("Tables", find_migrations),
     Examination("Ledger refuses changes", find_triggers),
     Examination("Programme", find_programme),
     Examination("Status that makes points spendable", find_status),
     Examination("Rates for the shop's currencies", find_rates),
+    Examination("Kinds of earning rules", find_rule_kinds),
     Examination("Offer with which points are redeemed", find_offer),
+    Examination("Perks", find_perks),
     Examination("Tax of prices", find_tax_mode),
     Examination("Addresses of pages and API", find_urls),
     Examination("Mail", find_mail),

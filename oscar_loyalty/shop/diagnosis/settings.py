@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from importlib.util import find_spec
 from typing import Any, get_type_hints
 
 from django.apps import apps
@@ -58,7 +59,13 @@ def find_setting_values(now: datetime) -> Iterator[Finding]:
 
 
 def find_dotted_paths(now: datetime) -> Iterator[Finding]:
-    paths = {"OSCAR_LOYALTY_CUSTOMER_LANGUAGE": loyalty_settings.customer_language}
+    paths = {
+        "OSCAR_LOYALTY_CUSTOMER_LANGUAGE": loyalty_settings.customer_language,
+        "OSCAR_LOYALTY_CHANNEL": loyalty_settings.channel,
+        "OSCAR_LOYALTY_PROFILE_IS_COMPLETE": loyalty_settings.profile_is_complete,
+        "OSCAR_LOYALTY_DELIVERY_METHODS": loyalty_settings.delivery_methods,
+        "OSCAR_LOYALTY_DELIVERY_SUBDIVISION": loyalty_settings.delivery_subdivision,
+    }
     if loyalty_settings.stripe_secret_key or hasattr(settings, "OSCAR_LOYALTY_PAYMENT_GATEWAY"):
         # Without card payment its package need not be installed.
         paths["OSCAR_LOYALTY_PAYMENT_GATEWAY"] = loyalty_settings.payment_gateway
@@ -166,6 +173,30 @@ def find_card_payment(now: datetime) -> Iterator[Finding]:
         )
 
 
+def find_delivery(now: datetime) -> Iterator[Finding]:
+    if not loyalty_settings.delivery_methods:
+        return
+    if find_spec("holidays") is None:
+        yield Finding(
+            code="E013",
+            problem="Delivery methods promise days, but nobody knows the holidays: none of them is offered.",
+            fix='Install oscar-loyalty[delivery], which brings the library "holidays".',
+        )
+    pipeline = list_order_statuses()
+    if _mismatch(getattr(settings, "OSCAR_LOYALTY_DELIVERED_STATUSES", ()), tuple[str, ...]):
+        return
+    if pipeline and not set(pipeline) & set(loyalty_settings.delivered_statuses):
+        yield Finding(
+            code="W014",
+            problem="Delivery methods promise days, but no order ever gets a status of "
+            "OSCAR_LOYALTY_DELIVERED_STATUSES: whatever shipping events, the API or the staff do not report "
+            "becomes late.",
+            fix="Name the status that says that an order has arrived: "
+            + ", ".join(f"“{known}”" for known in pipeline)
+            + ".",
+        )
+
+
 SETTINGS_EXAMINATIONS = (
     Examination("Order of apps", find_app_order),
     Examination("Settings", find_setting_values),
@@ -178,6 +209,7 @@ SETTINGS_EXAMINATIONS = (
     Examination("Default currency", find_currency),
     Examination("Address of the shop", find_site),
     Examination("Webhooks of card payment", find_card_payment),
+    Examination("Promised days of delivery", find_delivery),
 )
 
 

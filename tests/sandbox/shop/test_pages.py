@@ -200,8 +200,29 @@ def test_pick_up_is_offered_only_at_home():
     def codes(country):
         return [m.code for m in Repository().get_shipping_methods(basket, address(country_id=country))]
 
-    assert codes("DE") == ["standard", "express", "pick-up"]
+    days = ["delivery-day"] * 4
+    assert [code.partition("-20")[0] for code in codes("DE")] == ["standard", "pick-up", "express", *days]
     assert codes("NL") == ["standard", "express"]
+
+
+@pytest.mark.usefixtures("in_stock")
+def test_a_packstation_gets_the_method_that_goes_there_and_an_incomplete_one_is_explained(client):
+    client.post(f"/de/basket/add/{product_of('yirga-1').pk}/", {"quantity": 1})
+    client.post("/de/checkout/", {"username": "gast@example.org", "options": "anonymous"})
+    address = {
+        "first_name": "Grete",
+        "last_name": "Gast",
+        "line1": "Packstation 123",
+        "line4": "Leipzig",
+        "postcode": "04229",
+        "country": "DE",
+    }
+    page = text_of(client.post("/de/checkout/shipping-address/", address))
+    assert "Postnummer" in page
+    answer = client.post("/de/checkout/shipping-address/", {**address, "line2": "1234567"}, follow=True)
+    # The only method that is left is chosen by itself.
+    assert answer.redirect_chain[0][0] == "/de/checkout/shipping-method/"
+    assert client.session["checkout_data"]["shipping"]["method_code"] == "parcel-locker"
 
 
 @pytest.mark.usefixtures("in_stock")

@@ -1,0 +1,111 @@
+"""Where members would stand under a version, as far as a simulation can tell: by the orders it replays."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from oscar_loyalty.programmes.models import ProgrammeVersion
+from oscar_loyalty.tiers import rules
+from oscar_loyalty.tiers.models import Tier, TierScheme
+
+
+@dataclass(frozen=True, kw_only=True)
+class Qualifying:
+    """What one order counts for tiers under a version. ``spend`` is money of ``currency``."""
+
+    occurred_at: datetime
+    order_ref: str
+    points: int
+    spend: Decimal
+    currency: str
+
+
+class TierJudge(Protocol):
+    """Knows the tiers of one version. ``codes`` from the lowest to the highest."""
+
+    @property
+    def codes(self) -> Sequence[str]: ...
+
+    def find_code(self, orders: Sequence[Qualifying], *, joined_at: datetime) -> str:
+        """The tier of a member who placed these orders, by time; empty for none."""
+        ...
+
+    def find_codes_before(self, orders: Sequence[Qualifying], *, joined_at: datetime) -> dict[str, str]:
+        """The tier that a member held before each of these orders, by its reference."""
+        ...
+
+
+class FoldJudge:
+    """Judges by the same fold as the members' real tiers, as if the version had always been in force. What
+    staff gave to single members is left out: it is the same under every version."""
+
+    def __init__(self, scheme: rules.Scheme, *, time_zone: str, now: datetime) -> None:
+        self.codes = [tier.code for tier in scheme.tiers]
+        self._scheme = scheme
+        self._time_zone = time_zone
+        self._now = now
+
+    def find_code(self, orders: Sequence[Qualifying], *, joined_at: datetime) -> str:
+        return self._fold(orders, joined_at=joined_at).tier_code
+
+    def find_codes_before(self, orders: Sequence[Qualifying], *, joined_at: datetime) -> dict[str, str]:
+        changes = self._fold(orders, joined_at=joined_at).changes
+        codes = {}
+        for order in orders:
+            held = (
+                change.to_code
+                for change in reversed(changes)
+                if change.at <= order.occurred_at and change.order_ref != order.order_ref
+            )
+            codes[order.order_ref] = next(held, "")
+        return codes
+
+    def _fold(self, orders: Sequence[Qualifying], *, joined_at: datetime) -> rules.Standing:
+        return rules.fold(
+            contributions=[
+                rules.Contribution(
+                    occurred_at=one.occurred_at,
+                    order_ref=one.order_ref,
+                    points=one.points,
+                    spend=one.spend,
+                    currency=one.currency,
+                    orders=1,
+                )
+                for one in orders
+            ],
+            overrides=(),
+            schemes=[(joined_at, self._scheme)],
+            joined_at=joined_at,
+            time_zone=self._time_zone,
+            now=self._now,
+        )
+
+
+def judge_of(version: ProgrammeVersion, *, now: datetime) -> TierJudge | None:
+    """Two statements; ``None`` when the version has no tiers."""
+    scheme = TierScheme.objects.filter(version=version).first()
+    tiers = list(Tier.objects.filter(version=version).order_by("rank"))
+    if scheme is None or not tiers:
+        return None
+    return FoldJudge(
+        rules.Scheme(
+            metric=scheme.metric,
+            currency=scheme.currency,
+            period=scheme.period,
+            months=scheme.period_months,
+            grace_days=scheme.grace_days,
+            downgrade=scheme.downgrade,
+            tiers=tuple(
+                rules.TierRule(code=tier.code, entry=tier.entry_threshold, keep=tier.keep_threshold)
+                for tier in tiers
+            ),
+        ),
+        time_zone=version.programme.time_zone,
+        now=now,
+    )
+
+
+#: Makes the judge of a version; ``None`` when the version has no tiers.
+find_judge: Callable[..., TierJudge | None] = judge_of
