@@ -2,12 +2,13 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from django.db import OperationalError, connection, transaction
+from django.db.models import Model
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,6 +36,21 @@ def spare_transaction() -> Iterator[None]:
             yield
     else:
         yield
+
+
+def make_unless_there(rows: Sequence[Model], *, key: str) -> None:
+    """
+    Insert rows of one kind that nobody has made yet; who makes the same ones at the same time waits. To be
+    locked afterwards. ``key`` is a field of the unique key that decides.
+
+    On MariaDB and MySQL an insertion that fails leaves a shared lock, and two who then want the row to
+    themselves wait in a circle: there the key is written over with the same value, which locks alone.
+    """
+    manager = type(rows[0])._default_manager
+    if connection.vendor == "mysql":
+        manager.bulk_create(rows, update_conflicts=True, update_fields=[key])
+    else:
+        manager.bulk_create(rows, ignore_conflicts=True)
 
 
 def atomic_with_retries(function: Callable[P, R]) -> Callable[P, R]:

@@ -9,6 +9,7 @@ from oscar_loyalty.earning.models import RuleBudget, WaitingOrder
 from oscar_loyalty.earning.rules import Rule
 from oscar_loyalty.outbox.models import OutboxMessage
 from oscar_loyalty.outbox.services import write_messages
+from oscar_loyalty.transactions import make_unless_there
 
 #: Of the outbox: a rule has paused itself, and staff are told.
 PAUSED_TOPIC = "rule_paused"
@@ -24,10 +25,8 @@ def lock_budgets(*, programme_id: int, codes: Collection[str]) -> dict[str, Rule
     rows = RuleBudget.objects.filter(programme_id=programme_id, rule_code__in=codes)
     missing = set(codes) - set(rows.values_list("rule_code", flat=True))
     if missing:
-        RuleBudget.objects.bulk_create(
-            [RuleBudget(programme_id=programme_id, rule_code=code) for code in sorted(missing)],
-            ignore_conflicts=True,
-        )
+        new = [RuleBudget(programme_id=programme_id, rule_code=code) for code in sorted(missing)]
+        make_unless_there(new, key="rule_code")
     return {row.rule_code: row for row in rows.select_for_update().order_by("rule_code")}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet, Sum
 
 from oscar_loyalty.members.models import Member
@@ -24,6 +24,7 @@ from oscar_loyalty.tiers.models import (
 )
 from oscar_loyalty.tiers.reading import Rules, read_histories, read_rules
 from oscar_loyalty.tiers.rules import NOTHING, Standing
+from oscar_loyalty.transactions import make_unless_there
 
 _COLUMNS = ["tier_code", "since", "lost_at", "due_at", "qualified", "computed_at", "version_number"]
 
@@ -156,8 +157,9 @@ def qualify_many(
     if not wanted:
         return 0, set()
     members = {one.member_id for one in wanted}
-    for member_id in sorted(_without_status(members, programme_id=programme_id)):
-        _make_status(programme_id=programme_id, member_id=member_id, now=now)
+    missing = sorted(_without_status(members, programme_id=programme_id))
+    if missing:
+        make_unless_there([_new_status(programme_id, pk, now=now) for pk in missing], key="member")
     locked = _locked(TierStatus.objects.filter(programme_id=programme_id, member_id__in=members))
     due = [status.pk for status in locked.order_by("pk")]
     QualifyingEntry.objects.bulk_create(
@@ -312,15 +314,15 @@ def lock_status(*, programme_id: int, member_id: int, now: datetime) -> tuple[Ti
     """
     while True:
         mine = TierStatus.objects.filter(programme_id=programme_id, member_id=member_id)
-        status, is_new = _locked(mine).first(), False
+        status = _locked(mine).first()
         if status is None:
-            is_new = _make_status(programme_id=programme_id, member_id=member_id, now=now)
+            make_unless_there([_new_status(programme_id, member_id, now=now)], key="member")
             status = _locked(mine).get()
         # Read under the lock: a merge changes the member's row before it lets go of their status.
         merged_into = Member.objects.values_list("merged_into_id", flat=True).get(pk=member_id)
         if merged_into is None:
-            # A row that nobody has computed yet has told nobody anything either.
-            return status, is_new or not status.version_number
+            # A row that nobody has computed yet has told nobody anything.
+            return status, not status.version_number
         member_id = merged_into
 
 
@@ -330,21 +332,15 @@ def _locked(statuses: QuerySet[TierStatus], *, skip_locked: bool = False) -> Que
     )
 
 
-def _make_status(*, programme_id: int, member_id: int, now: datetime) -> bool:
-    """Whether it was made here, and not by somebody else at the same time."""
-    try:
-        with transaction.atomic():
-            TierStatus.objects.create(
-                programme_id=programme_id,
-                member_id=member_id,
-                since=now,
-                due_at=now,
-                computed_at=now,
-                version_number=0,
-            )
-    except IntegrityError:
-        return False
-    return True
+def _new_status(programme_id: int, member_id: int, *, now: datetime) -> TierStatus:
+    return TierStatus(
+        programme_id=programme_id,
+        member_id=member_id,
+        since=now,
+        due_at=now,
+        computed_at=now,
+        version_number=0,
+    )
 
 
 def _without_status(members: set[int], *, programme_id: int) -> set[int]:
