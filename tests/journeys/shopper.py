@@ -78,6 +78,10 @@ class Shopper:
         self.press("form[id^=select_shipping_address] button[type=submit]")
         assert "/shipping-method/" in self.page.url
 
+    def read_charge(self, code: str) -> str:
+        """What a way of delivery costs, on the page where one is chosen."""
+        return self.read(f".basket-items:has([name=method_code][value={code}]) .col-sm-1")
+
     def choose_delivery(self, code: str) -> None:
         self.press(f"form:has([name=method_code][value={code}]) button[type=submit]")
 
