@@ -22,7 +22,7 @@ from oscar_loyalty.earning.models import EarningRule, RuleBudget
 from oscar_loyalty.earning.queries import read_rules
 from oscar_loyalty.earning.wording import describe_rule
 from oscar_loyalty.programmes.models import ProgrammeVersion
-from oscar_loyalty.programmes.queries import is_editable
+from oscar_loyalty.programmes.queries import is_editable, list_editable_versions
 from oscar_loyalty.registry import earning_rules
 from oscar_loyalty.shop.existence import KINDS, find_names
 
@@ -84,12 +84,8 @@ class EarningRuleAdmin(PartOfVersionMixin, admin.ModelAdmin):  # type: ignore[ty
         return super().add_view(request, form_url, {**(extra_context or {}), "rule_version": found})
 
     def _choose(self, request: HttpRequest, *, version: str) -> HttpResponse:
-        now = timezone.now()
-        versions = [
-            one
-            for one in ProgrammeVersion.objects.select_related("programme").order_by("programme", "-number")
-            if is_editable(one, now=now)
-        ]
+        versions = list_editable_versions(now=timezone.now()).select_related("programme")
+        versions = versions.order_by("programme", "-number")
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

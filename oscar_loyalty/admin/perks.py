@@ -17,8 +17,7 @@ from oscar.core.loading import get_model
 from oscar_loyalty.admin.parts import PartOfVersionMixin
 from oscar_loyalty.admin.read_only import ReadOnlyAdmin
 from oscar_loyalty.members.models import Member
-from oscar_loyalty.programmes.models import ProgrammeVersion
-from oscar_loyalty.programmes.queries import get_programme
+from oscar_loyalty.programmes.queries import get_programme, is_editable, list_editable_versions
 from oscar_loyalty.programmes.rules import FAR_FUTURE
 from oscar_loyalty.shop.customers import search_members
 from oscar_loyalty.tiers.models import OrderPerks, PerkGrant, PerkUse, ProductAccess, Tier, TierPerk
@@ -163,10 +162,10 @@ class TierPerkForm(DetailsForm):
         super().__init__(*args, **kwargs)
         if "version" in self.fields:
             versions: Any = self.fields["version"]
-            versions.queryset = ProgrammeVersion.objects.filter(_not_in_force())
+            versions.queryset = list_editable_versions(now=timezone.now())
             versions.help_text = gettext("Only versions that are not in force yet change.")
         if "tier_code" in self.fields:
-            tiers = Tier.objects.filter(version__in=ProgrammeVersion.objects.filter(_not_in_force()))
+            tiers = Tier.objects.filter(version__in=list_editable_versions(now=timezone.now()))
             names = {
                 tier.code: f"{tier} ({tier.code})" for tier in tiers.order_by("-version__number", "-rank")
             }
@@ -185,10 +184,6 @@ class TierPerkForm(DetailsForm):
         ):
             self.add_error(None, gettext("The tier has this perk already."))
         return cleaned
-
-
-def _not_in_force() -> Q:
-    return Q(active_from=None) | Q(active_from__gt=timezone.now())
 
 
 @admin.register(TierPerk)
@@ -218,7 +213,7 @@ class TierPerkAdmin(PartOfVersionMixin, PerkAdmin):
 
 def _is_open(perk: TierPerk) -> bool:
     """Whether its version may still be changed."""
-    return ProgrammeVersion.objects.filter(_not_in_force(), pk=perk.version_id).exists()
+    return is_editable(perk.version, now=timezone.now())
 
 
 class GrantForm(DetailsForm):

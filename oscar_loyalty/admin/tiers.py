@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from oscar_loyalty.admin.parts import PartOfVersionMixin
 from oscar_loyalty.admin.read_only import ReadOnlyAdmin
 from oscar_loyalty.flows import tier_wording
+from oscar_loyalty.programmes.queries import is_editable
 from oscar_loyalty.programmes.rules import FAR_FUTURE
 from oscar_loyalty.shop.configuration import is_currency
 from oscar_loyalty.tiers import services
@@ -29,11 +30,6 @@ from oscar_loyalty.tiers.models import (
     TierStatus,
 )
 from oscar_loyalty.tiers.queries import find_tier_table_of
-
-
-def is_planned(version: Any) -> bool:
-    """Whether a version has not come into force yet, drafts among them."""
-    return version.active_from is None or version.active_from > timezone.now()
 
 
 class _PartOfVersion(admin.options.InlineModelAdmin):  # type: ignore[type-arg]
@@ -165,14 +161,16 @@ class TiersOfVersionAdmin(PartOfVersionMixin, admin.ModelAdmin):  # type: ignore
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and (obj is None or is_planned(obj))
+        return super().has_change_permission(request, obj) and (
+            obj is None or is_editable(obj, now=timezone.now())
+        )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def get_inline_instances(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         inlines = super().get_inline_instances(request, obj)
-        if obj is not None and not is_planned(obj):
+        if obj is not None and not is_editable(obj, now=timezone.now()):
             for inline in inlines:
                 # What is in force is only read.
                 for action in ("add", "change", "delete"):

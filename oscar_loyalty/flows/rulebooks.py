@@ -23,7 +23,7 @@ from oscar_loyalty.shop.customers import find_group_ids
 from oscar_loyalty.shop.orders import find_earlier_orders, find_payment_methods
 from oscar_loyalty.shop.products import Traits, find_excluded_product_ids, find_traits
 from oscar_loyalty.tiers import queries as tiers
-from oscar_loyalty.tiers.models import PerkGrant, Tier, TierChange, TierPerk
+from oscar_loyalty.tiers.models import PerkGrant, Tier, TierPerk
 
 #: The perk that multiplies what is earned, with the parameter ``factor``.
 MULTIPLIER_PERK = "EARNING_MULTIPLIER"
@@ -297,35 +297,8 @@ def _find_tier_codes(cases: Sequence[Case], accounts: Mapping[int, Account]) -> 
         if case.user_id is not None and case.user_id in accounts
     }
     asked = {(whose[case.key], case.at, case.number) for case in cases if case.key in whose}
-    if len(asked) <= 1:
-        found = {
-            (member_id, at, number): tiers.find_tier_code(member_id=member_id, at=at, before_order=number)
-            for member_id, at, number in asked
-        }
-    else:
-        found = _find_many_tier_codes(asked)
+    found = tiers.find_tier_codes(asked)
     return {case.key: found[whose[case.key], case.at, case.number] for case in cases if case.key in whose}
-
-
-def _find_many_tier_codes(
-    asked: Collection[tuple[int, datetime, str]],
-) -> dict[tuple[int, datetime, str], str]:
-    changes: dict[int, list[tuple[datetime, str, str]]] = {}
-    rows = TierChange.objects.filter(member_id__in={member_id for member_id, _at, _number in asked})
-    for member_id, changed_at, order_ref, to_code in rows.order_by("changed_at", "id").values_list(
-        "member_id", "changed_at", "order_ref", "to_code"
-    ):
-        changes.setdefault(member_id, []).append((changed_at, order_ref, to_code))
-    found = {}
-    for key in asked:
-        member_id, at, number = key
-        held = [
-            to_code
-            for changed_at, order_ref, to_code in changes.get(member_id, ())
-            if changed_at <= at and (not number or order_ref != number)
-        ]
-        found[key] = held[-1] if held else ""
-    return found
 
 
 def _find_grants(

@@ -166,6 +166,12 @@ def is_editable(version: ProgrammeVersion, *, now: datetime) -> bool:
     return version.active_from is None or version.active_from > now
 
 
+def list_editable_versions(*, now: datetime) -> QuerySet[ProgrammeVersion]:
+    """Versions for which :func:`is_editable` holds, in one statement."""
+    coming = Q(active_from=None) | Q(active_from__gt=now)
+    return ProgrammeVersion.objects.filter(coming, archived_at=None)
+
+
 def list_currencies(*, at: datetime) -> list[str]:
     """Currencies in which points are earned or spent at a moment, in alphabetical order."""
     try:

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -40,6 +40,32 @@ def find_held_tier(*, member_id: int, at: datetime) -> Tier | None:
         .order_by("-version__active_from")
         .first()
     )
+
+
+def find_tier_codes(asked: Collection[tuple[int, datetime, str]]) -> dict[tuple[int, datetime, str], str]:
+    """The same for many: by member, moment and order. One statement, and none for nobody."""
+    if not asked:
+        return {}
+    changes: dict[int, list[tuple[datetime, str, str]]] = {}
+    rows = TierChange.objects.filter(
+        programme__code=loyalty_settings.programme_code,
+        member_id__in={member_id for member_id, _at, _order in asked},
+    )
+    for member_id, *change in rows.order_by("-id").values_list(
+        "member_id", "changed_at", "order_ref", "to_code"
+    ):
+        changes.setdefault(member_id, []).append(tuple(change))  # type: ignore[arg-type]
+    return {
+        (member_id, at, order): next(
+            (
+                code
+                for changed_at, order_ref, code in changes.get(member_id, ())
+                if changed_at <= at and not (order and order_ref == order)
+            ),
+            "",
+        )
+        for member_id, at, order in asked
+    }
 
 
 def find_status(*, member_id: int, programme_id: int) -> TierStatus | None:

@@ -211,6 +211,25 @@ def test_a_new_version_takes_the_tiers_of_the_old_one_along(programme, member):
     assert len(history(member)) == 1
 
 
+def test_tiers_of_many_are_read_as_those_of_one(programme, member):
+    other = make_member()
+    first = buy(programme, member, "600")
+    second = buy(programme, member, "600", at=NOW + DAY, now=NOW + DAY)
+    give_back(programme, first, now=NOW + 2 * DAY)
+    asked = {
+        (pk, NOW + days * DAY, order)
+        for pk in (member.pk, other.pk)
+        for days in (-1, 0, 1, 2, 3)
+        for order in ("", first, second)
+    }
+    single = {
+        (pk, at, order): queries.find_tier_code(member_id=pk, at=at, before_order=order)
+        for pk, at, order in asked
+    }
+    assert queries.find_tier_codes(asked) == single
+    assert set(single.values()) > {""}
+
+
 # Staff
 
 
