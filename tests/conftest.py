@@ -72,7 +72,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 def django_db_setup(django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker) -> None:
     """What migrations alone put into a database, which most runs leave out (--nomigrations)."""
     with django_db_blocker.unblock(), connection.schema_editor() as editor:
-        import_module("oscar_loyalty.migrations.0003_postgresql_functions").install(None, editor)
+        for name in ("0003_postgresql_functions", "0006_award_with_several_rules"):
+            import_module(f"oscar_loyalty.migrations.{name}").install(None, editor)
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,16 @@
 """What the shop has to choose from, each in one statement."""
 
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from oscar.core.loading import get_model
 
+from oscar_loyalty.flows.part_wording import name_tiers
 from oscar_loyalty.shop.configuration import list_order_statuses
-from oscar_loyalty.tiers.models import Tier
 
 
 def category_choices() -> list[tuple[int, str]]:
@@ -42,8 +48,20 @@ def range_choices() -> list[tuple[int, str]]:
 
 def tier_choices(version_id: int | None) -> list[tuple[str, str]]:
     """Tiers of a version, lowest first; those of the newest version when none is named."""
-    tiers = Tier.objects.order_by("rank")
-    if version_id is not None:
-        tiers = tiers.filter(version=version_id)
-    found = {tier.code: str(tier) for tier in tiers}
-    return list(found.items())
+    return list(name_tiers(*([] if version_id is None else [version_id])).items())
+
+
+class TierFilter(admin.SimpleListFilter):
+    """Tiers by the names that staff know."""
+
+    title = _("tier")
+    parameter_name = "tier"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        names = name_tiers()
+        used = model_admin.model._default_manager.order_by().values_list("tier_code", flat=True).distinct()
+        gone = sorted(set(used) - {*names, ""})
+        return [*names.items(), *((code, code) for code in gone)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(tier_code=self.value()) if self.value() else queryset

@@ -1,6 +1,5 @@
 """Earning rules of a version: written in a form of their kind, read back in plain words before they count."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
@@ -12,19 +11,17 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from oscar_loyalty.admin import choices, rule_forms
+from oscar_loyalty.admin import rule_forms
 from oscar_loyalty.admin.parts import PartOfVersionMixin
 from oscar_loyalty.admin.read_only import ReadOnlyAdmin
 from oscar_loyalty.admin.rule_forms import CONDITION, CONDITION_GROUPS, PARAMETER, RuleForm
 from oscar_loyalty.earning import services
 from oscar_loyalty.earning.conditions import InvalidConditions, read_conditions
 from oscar_loyalty.earning.models import EarningRule, RuleBudget
-from oscar_loyalty.earning.queries import read_rules
-from oscar_loyalty.earning.wording import describe_rule
+from oscar_loyalty.flows.part_wording import say_rule
 from oscar_loyalty.programmes.models import ProgrammeVersion
 from oscar_loyalty.programmes.queries import is_editable, list_editable_versions
 from oscar_loyalty.registry import earning_rules
-from oscar_loyalty.shop.existence import KINDS, find_names
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -154,25 +151,11 @@ class EarningRuleAdmin(PartOfVersionMixin, admin.ModelAdmin):  # type: ignore[ty
         return self._sentence(rule)
 
     def _sentence(self, rule: EarningRule) -> str:
-        found = read_rules([rule])
-        if not found:
-            return rule_forms.unknown_kind_text(rule.kind)
-        time_zone = rule.version.programme.time_zone
-        return describe_rule(found[0], time_zone=time_zone, names=_names_for(rule))
+        return say_rule(rule) or rule_forms.unknown_kind_text(rule.kind)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EarningRule]:
         rules: QuerySet[EarningRule] = super().get_queryset(request).select_related("version__programme")
         return rules
-
-
-def _names_for(rule: EarningRule) -> Mapping[str, Mapping[Any, str]]:
-    """What the shop calls the things that a rule names by number: a statement for each kind of thing."""
-    names: dict[str, Mapping[Any, str]] = {
-        kind: find_names(kind, rule.conditions[kind]) for kind in KINDS if rule.conditions.get(kind)
-    }
-    if rule.conditions.get("tiers"):
-        names["tiers"] = dict(choices.tier_choices(rule.version_id))
-    return names
 
 
 @admin.register(RuleBudget)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from oscar.core.loading import get_model
 
+from oscar_loyalty.admin.choices import TierFilter
 from oscar_loyalty.admin.parts import PartOfVersionMixin
 from oscar_loyalty.admin.read_only import ReadOnlyAdmin
 from oscar_loyalty.members.models import Member
@@ -71,13 +72,8 @@ def _field_of(detail: Parameter) -> forms.Field:
     if detail.format in (Format.NUMBER, Format.PRODUCT):
         return forms.IntegerField(**shared)
     if detail.format is Format.RANGE:
-        # Ranges with a class of the shop's own cannot be read in one statement.
-        ranges = get_model("offer", "Range").objects
         return forms.TypedChoiceField(
-            choices=lambda: [
-                ("", "---------"),
-                *ranges.filter(proxy_class=None).order_by("name").values_list("pk", "name"),
-            ],
+            choices=lambda: [("", "---------"), *readable_ranges().values_list("pk", "name")],
             coerce=int,
             empty_value=None,
             **shared,
@@ -85,6 +81,12 @@ def _field_of(detail: Parameter) -> forms.Field:
     if detail.format in (Format.MONEY, Format.FACTOR):
         return forms.DecimalField(**shared)
     return forms.CharField(**shared)
+
+
+def readable_ranges() -> QuerySet[Any]:
+    """Without those with a class of the shop's own, which cannot be read in one statement."""
+    ranges: QuerySet[Any] = get_model("offer", "Range").objects.filter(proxy_class=None).order_by("name")
+    return ranges
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -190,7 +192,7 @@ class TierPerkForm(DetailsForm):
 class TierPerkAdmin(PartOfVersionMixin, PerkAdmin):
     base_form = TierPerkForm
     list_display = ["tier_code", "kind_name", "sentence", "version", "uses_per_period"]
-    list_filter = ["tier_code", KindFilter, "version"]
+    list_filter = [TierFilter, KindFilter, "version"]
     search_fields = ["tier_code", "kind"]
     list_select_related = ["version__programme"]
 
@@ -387,11 +389,15 @@ def _sentences(frozen: OrderPerks) -> Iterator[str]:
 
 
 class AccessForm(forms.ModelForm):  # type: ignore[type-arg]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["range"].queryset = readable_ranges()  # type: ignore[attr-defined]
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         product, category = cleaned.get("product_id"), cleaned.get("category_id")
-        if bool(product) == bool(category):
-            raise forms.ValidationError(gettext("Name a product or a category."))
+        if sum(map(bool, (product, category, cleaned.get("range")))) != 1:
+            raise forms.ValidationError(gettext("Name a product, a category or a range, one of them."))
         for model, field, pk in (("Product", "product_id", product), ("Category", "category_id", category)):
             if pk and not get_model("catalogue", model).objects.filter(pk=pk).exists():
                 self.add_error(field, gettext("There is none with this number."))
@@ -401,8 +407,9 @@ class AccessForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(ProductAccess)
 class ProductAccessAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     form = AccessForm
-    list_display = ["__str__", "product_id", "category_id", "opens_at", "note"]
-    search_fields = ["product_id__exact", "category_id__exact", "note"]
+    list_display = ["__str__", "product_id", "category_id", "range", "opens_at", "note"]
+    list_select_related = ["range"]
+    search_fields = ["product_id__exact", "category_id__exact", "range__name", "note"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ProductAccess]:
         return super().get_queryset(request).order_by("-pk")

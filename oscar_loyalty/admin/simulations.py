@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from oscar_loyalty import tasks
 from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.flows import simulation
+from oscar_loyalty.flows.part_wording import name_tiers
 from oscar_loyalty.flows.wording import explain_entry, money, number
 from oscar_loyalty.jobs import rules
 from oscar_loyalty.jobs.models import JobRun
@@ -149,7 +150,7 @@ def tell_result(result: Mapping[str, Any], *, may_see_members: bool) -> dict[str
             )
             if result[key]
         ],
-        "tiers": _tell_tiers(result["tiers"]) if result["tiers"] else None,
+        "tiers": _tell_tiers(result["tiers"], names=name_tiers()) if result["tiers"] else None,
         "samples": [_tell_sample(one) for one in result["samples"]],
     }
 
@@ -187,15 +188,15 @@ def _tell_member(one: Mapping[str, Any], *, names: Mapping[int, str]) -> dict[st
     }
 
 
-def _tell_tiers(tiers: Mapping[str, Any]) -> dict[str, Any]:
+def _tell_tiers(tiers: Mapping[str, Any], *, names: Mapping[str, str]) -> dict[str, Any]:
     """A matrix: from the tier of the row to that of the column."""
     codes: Sequence[str] = tiers["codes"]
     moves = {(before, after): members for before, after, members in tiers["moves"]}
     return {
-        "codes": [_tier_name(code) for code in codes],
+        "codes": [_tier_name(code, names) for code in codes],
         "rows": [
             {
-                "name": _tier_name(before),
+                "name": _tier_name(before, names),
                 "cells": [
                     {
                         "members": number(moves.get((before, after), 0)),
@@ -209,8 +210,8 @@ def _tell_tiers(tiers: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tier_name(code: str) -> str:
-    return code or gettext("no tier")
+def _tier_name(code: str, names: Mapping[str, str]) -> str:
+    return names.get(code, code) or gettext("no tier")
 
 
 def _tell_sample(one: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from oscar_loyalty.admin.choices import TierFilter
 from oscar_loyalty.admin.parts import PartOfVersionMixin
 from oscar_loyalty.admin.read_only import ReadOnlyAdmin
 from oscar_loyalty.flows import tier_wording
@@ -208,7 +209,7 @@ class _OfMember(ReadOnlyAdmin):
 @admin.register(TierStatus)
 class TierStatusAdmin(_OfMember):
     list_display = ["member", "tier_code", "since", "counted", "lost"]
-    list_filter = ["tier_code"]
+    list_filter = [TierFilter]
 
     @admin.display(description=_("Counts today"), ordering="qualified")
     def counted(self, status: TierStatus) -> Any:
@@ -237,7 +238,7 @@ class QualifyingEntryAdmin(_OfMember):
 @admin.register(TierOverride)
 class TierOverrideAdmin(_OfMember):
     list_display = ["member", "tier_code", "active_from", "active_to", "ended_at", "given_by_ref", "reason"]
-    list_filter = ["tier_code"]
+    list_filter = [TierFilter]
     actions = ["end_now"]
 
     def has_override_permission(self, request: HttpRequest) -> bool:

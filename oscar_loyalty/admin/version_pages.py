@@ -20,6 +20,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from oscar_loyalty.admin.simulations import SimulationPages
+from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.flows.version_diff import fingerprint, name_part
 from oscar_loyalty.flows.versions import (
     Finding,
@@ -286,11 +287,14 @@ class VersionPages(SimulationPages, admin.ModelAdmin):  # type: ignore[type-arg]
             ("archive", gettext("Archive"), state == State.DRAFT and may_change),
             ("restore", gettext("Bring back"), version.archived_at is not None and may_change),
         ]
-        return [
+        steps = [
             (reverse(f"admin:oscar_loyalty_programmeversion_{name}", args=[version.pk]), label)
             for name, label, is_offered in offered
             if is_offered
         ]
+        if state != State.ARCHIVED and (preview := _preview_of(request, version)):
+            steps.append((preview, gettext("Preview as a member of any tier")))
+        return steps
 
     def parts_of(self, request: HttpRequest, version: ProgrammeVersion) -> list[dict[str, Any]]:
         """What belongs to a version and is edited on pages of its own: how many, and where."""
@@ -387,3 +391,15 @@ def _page_of(row: Model) -> str:
         return reverse(f"admin:oscar_loyalty_{row._meta.model_name}_change", args=[row.pk])
     except NoReverseMatch:
         return ""
+
+
+def _preview_of(request: HttpRequest, version: ProgrammeVersion) -> str:
+    """The dashboard's page that shows a version to staff; empty in a shop without it, or for others."""
+    may_see = request.user.has_perms(["oscar_loyalty.view_member", "oscar_loyalty.view_tier"])
+    if not may_see or version.programme.code != loyalty_settings.programme_code:
+        return ""
+    try:
+        page = reverse("loyalty-dashboard:loyalty-tier-preview")
+    except NoReverseMatch:
+        return ""
+    return f"{page}?version={version.number}"

@@ -32,6 +32,7 @@ class LoyaltyDashboardConfig(OscarDashboardConfig):  # type: ignore[misc]
         self.permissions_map = {
             "loyalty-overview": staff("view_member"),
             "loyalty-tiers": staff("view_member", "view_tier"),
+            "loyalty-tier-preview": staff("view_member", "view_tier"),
             "loyalty-members": staff("view_member"),
             "loyalty-member": staff("view_member"),
             "loyalty-audit": staff("view_member", "view_entry"),
@@ -57,6 +58,7 @@ class LoyaltyDashboardConfig(OscarDashboardConfig):  # type: ignore[misc]
             "loyalty-transfer": staff("view_member", "transfer_points"),
             "loyalty-tier-give": staff("view_member", "override_tier"),
             "loyalty-tier-end": staff("view_member", "override_tier"),
+            "loyalty-birthday": staff("view_member", "change_birthday"),
             "loyalty-merges": staff("view_member", "view_membermerge"),
             "loyalty-merge": staff("view_member", "view_membermerge"),
             "loyalty-merge-request": staff("view_member", "view_membermerge", "add_membermerge"),
@@ -70,6 +72,7 @@ class LoyaltyDashboardConfig(OscarDashboardConfig):  # type: ignore[misc]
         from oscar_loyalty.dashboard import (
             accounts,
             adjustments,
+            birthdays,
             deliveries,
             holds,
             ledger,
@@ -85,6 +88,7 @@ class LoyaltyDashboardConfig(OscarDashboardConfig):  # type: ignore[misc]
             [
                 path("", overview.OverviewView.as_view(), name="loyalty-overview"),
                 path("tiers/", levels.LevelsView.as_view(), name="loyalty-tiers"),
+                path("tiers/preview/", levels.PreviewView.as_view(), name="loyalty-tier-preview"),
                 path("members/", members.MembersView.as_view(), name="loyalty-members"),
                 path(member, members.MemberView.as_view(), name="loyalty-member"),
                 path(f"{member}adjust/", adjustments.AdjustView.as_view(), name="loyalty-adjust"),
@@ -95,6 +99,7 @@ class LoyaltyDashboardConfig(OscarDashboardConfig):  # type: ignore[misc]
                 path(f"{member}merge/", merges.RequestMergeView.as_view(), name="loyalty-merge-request"),
                 path(f"{member}tier/", tiers.GiveTierView.as_view(), name="loyalty-tier-give"),
                 path(f"{member}tier/<int:pk>/end/", tiers.EndTierView.as_view(), name="loyalty-tier-end"),
+                path(f"{member}birthday/", birthdays.BirthdayView.as_view(), name="loyalty-birthday"),
                 path("merges/", merges.MergesView.as_view(), name="loyalty-merges"),
                 path("merges/<int:pk>/", merges.MergeView.as_view(), name="loyalty-merge"),
                 path(

@@ -1,11 +1,14 @@
 """What staff type in. Every form that books carries a key, so that sending it twice books once."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.utils.dates import MONTHS
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
@@ -27,13 +30,18 @@ class DeskForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
-        self.auto_id = "desk-%s"
-        for name, field in self.fields.items():
-            field.label = capfirst(field.label)
-            is_box = isinstance(field.widget, forms.CheckboxInput)
-            field.widget.attrs["class"] = "form-check-input" if is_box else "form-control"
-            if field.help_text:
-                field.widget.attrs["aria-describedby"] = f"desk-{name}-help"
+        dress(self)
+
+
+def dress(form: forms.Form) -> None:
+    """Have the fields look like the dashboard's, with what explains them."""
+    form.auto_id = "desk-%s"
+    for name, field in form.fields.items():
+        field.label = capfirst(field.label)
+        is_box = isinstance(field.widget, forms.CheckboxInput)
+        field.widget.attrs["class"] = "form-check-input" if is_box else "form-control"
+        if field.help_text:
+            field.widget.attrs["aria-describedby"] = f"desk-{name}-help"
 
 
 class NoteForm(DeskForm):
@@ -158,3 +166,67 @@ class GiveTierForm(DeskForm):
 
 class CloseForm(DeskForm):
     sure = forms.BooleanField(label=_("Yes, close it for good"))
+
+
+class BirthdayForm(DeskForm):
+    day = forms.TypedChoiceField(
+        label=_("day"), coerce=int, choices=[("", "–"), *((day, day) for day in range(1, 32))]
+    )
+    month = forms.TypedChoiceField(label=_("month"), coerce=int, choices=[("", "–"), *MONTHS.items()])
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if not self.errors:
+            try:
+                # A leap year: nobody tells the year.
+                date(2000, cleaned["month"], cleaned["day"])
+            except ValueError:
+                self.add_error("day", _("There is no such day."))
+        return cleaned
+
+
+class PreviewForm(forms.Form):
+    """
+    Through whose eyes a version is looked at, and with which basket. Sent by GET, so that what was found
+    can be shown to others by its address.
+    """
+
+    version = forms.ChoiceField(label=_("version of the programme"))
+    who = forms.ChoiceField(label=_("seen as"))
+    goods = forms.DecimalField(
+        label=_("value of the basket"),
+        required=False,
+        min_value=Decimal("0.01"),
+        max_value=Decimal(1_000_000),
+        max_digits=9,
+        decimal_places=2,
+        help_text=_("Goods on the shelf, VAT included. Empty: the price of the product."),
+    )
+    currency = forms.ChoiceField(label=_("currency"))
+    product = forms.CharField(
+        label=_("with the product"),
+        required=False,
+        max_length=200,
+        help_text=_("UPC, number or a part of its title. May be empty."),
+    )
+
+    def __init__(
+        self,
+        *args: Any,
+        versions: Sequence[tuple[str, str]],
+        people: Sequence[tuple[str, str]],
+        currencies: Sequence[str],
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
+        dress(self)
+        self.fields["version"].choices = versions  # type: ignore[attr-defined]
+        self.fields["who"].choices = people  # type: ignore[attr-defined]
+        self.fields["currency"].choices = [(code, code) for code in currencies]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if not self.errors and cleaned["goods"] is None and not cleaned["product"]:
+            self.add_error("goods", _("Say what the basket is worth, or choose a product."))
+        return cleaned

@@ -1,14 +1,19 @@
 """What waits for somebody: decisions, deliveries that fail, reservations that hang."""
 
+from typing import Any
+
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
+from django.urls import NoReverseMatch, reverse
 
 from oscar_loyalty.dashboard.base import DeskView
+from oscar_loyalty.earning.models import EarningRule
+from oscar_loyalty.earning.queries import list_paused_rules_of
 from oscar_loyalty.outbox import queries as outbox
 from oscar_loyalty.points import queries
 from oscar_loyalty.points.audit import runs
 from oscar_loyalty.points.models import Hold
-from oscar_loyalty.programmes.queries import find_programme
+from oscar_loyalty.programmes.queries import ProgrammeMissing, find_programme, get_version
 
 
 class OverviewView(DeskView):
@@ -28,4 +33,25 @@ class OverviewView(DeskView):
             overdue_accounts=queries.list_due_accounts(now=self.now).count(),
             outbox=outbox.count_waiting(now=self.now),
             failures=outbox.list_failing()[:5],
+            paused_rules=self._list_paused_rules(),
         )
+
+    def _list_paused_rules(self) -> list[dict[str, Any]]:
+        """Of the version in force: nothing is given by them, and nobody would notice."""
+        try:
+            version = get_version(at=self.now)
+        except ProgrammeMissing:
+            return []
+        return [
+            {"rule": rule, "budget": budget, "page": self._page_of(rule)}
+            for rule, budget in list_paused_rules_of(version)
+        ]
+
+    def _page_of(self, rule: EarningRule) -> str:
+        """Where its budget is raised and it is let go on; empty for whoever may not see it."""
+        if not self.may("view_earningrule"):
+            return ""
+        try:
+            return reverse("admin:oscar_loyalty_earningrule_change", args=[rule.pk])
+        except NoReverseMatch:
+            return ""

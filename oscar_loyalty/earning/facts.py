@@ -1,15 +1,15 @@
 """What a rule may know of an order and of its member: frozen, from whoever reads the shop."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 from typing import NamedTuple
 
 
-@dataclass(frozen=True, kw_only=True)
-class Line:
+class Line(NamedTuple):
     """
     One line of a purchase. ``amount`` is the money the merchant receives for the whole line, net of every
     discount and of points, with or without VAT as the version says; what earns nothing is ``excluded``.
@@ -28,7 +28,7 @@ class Line:
     product_class_id: int | None = None
     category_ids: frozenset[int] = frozenset()
     range_ids: frozenset[int] = frozenset()
-    attributes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    attributes: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 
 class Multiplier(NamedTuple):

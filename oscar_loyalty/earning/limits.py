@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from oscar_loyalty.earning.kinds import Role
-from oscar_loyalty.earning.rules import Judgement, Rule, limit_earning
+from oscar_loyalty.earning.rules import Judgement, Rule, is_within, limit_earning
 from oscar_loyalty.points.rules import Earning
 
 #: Stands for "all rules together" where a CAP limits them.
@@ -21,15 +22,19 @@ def period_start(at: datetime, *, period: str, time_zone: str) -> datetime | Non
     """
     if period == "EVER":
         return None
-    zone = ZoneInfo(time_zone)
-    day = at.astimezone(zone).date()
+    return _start_of(at.astimezone(ZoneInfo(time_zone)).date(), period=period, time_zone=time_zone)
+
+
+@lru_cache(maxsize=4096)
+def _start_of(day: date, *, period: str, time_zone: str) -> datetime:
+    """Days repeat: a simulation asks for each of its year thousands of times."""
     first = {
         "DAY": lambda: day,
         "WEEK": lambda: day - timedelta(days=day.weekday()),
         "MONTH": lambda: day.replace(day=1),
         "YEAR": lambda: date(day.year, 1, 1),
     }[period]()
-    return datetime.combine(first, time.min, tzinfo=zone).astimezone(UTC)
+    return datetime.combine(first, time.min, tzinfo=ZoneInfo(time_zone)).astimezone(UTC)
 
 
 @dataclass(kw_only=True)
@@ -95,21 +100,23 @@ class Allowances:
             for rule in judgement.member_caps
         ]
         most = max(min(whole), 0) if whole else None
-        cut = limit_earning(earning, most_of=most_of, most=most)
-        return cut if again is None or cut == earning else again(most_of, most).earning
+        if again is None or is_within(earning, most_of=most_of, most=most):
+            return limit_earning(earning, most_of=most_of, most=most)
+        return again(most_of, most).earning
 
     def take(
         self, earning: Earning, *, rules: Mapping[str, Rule], member_id: int | None, at: datetime
     ) -> None:
         """Count an earning that is about to be booked."""
+        points_of: dict[str, int] = defaultdict(int)
         for line in earning.lines:
-            if not line.points:
-                continue
-            if member_id is not None:
-                self.add(member_id=member_id, code=line.rule_code, at=at, points=line.points)
-            rule = rules.get(line.rule_code)
-            if rule is not None and rule.budget_points is not None:
-                self.taken[line.rule_code] += line.points
+            points_of[line.rule_code] += line.points
+        for code, points in points_of.items():
+            if member_id is not None and points:
+                self.add(member_id=member_id, code=code, at=at, points=points)
+            rule = rules.get(code)
+            if rule is not None and rule.budget_points is not None and points:
+                self.taken[code] += points
 
     def _used_by(self, member_id: int, *, code: str, period: str, at: datetime) -> int:
         start = period_start(at, period=period, time_zone=self.time_zone)

@@ -13,6 +13,7 @@ from oscar_loyalty.earning.conditions import InvalidConditions, read_conditions
 from oscar_loyalty.earning.models import EarningRule, Occurrence, RuleBudget, WaitingOrder
 from oscar_loyalty.earning.rules import Rule
 from oscar_loyalty.points.models import EarnedLine, Entry
+from oscar_loyalty.programmes.models import ProgrammeVersion
 from oscar_loyalty.registry import earning_rules
 
 logger = logging.getLogger(__name__)
@@ -93,6 +94,16 @@ def list_paused_rules() -> QuerySet[RuleBudget]:
     return (
         RuleBudget.objects.select_related("programme").filter(paused_at__isnull=False).order_by("-paused_at")
     )
+
+
+def list_paused_rules_of(version: ProgrammeVersion) -> list[tuple[EarningRule, RuleBudget]]:
+    """Rules of a version that give nothing because they are paused, with since when and why; the latest
+    first. Two statements."""
+    budgets = {
+        budget.rule_code: budget for budget in list_paused_rules().filter(programme=version.programme_id)
+    }
+    rules = {rule.code: rule for rule in EarningRule.objects.filter(version=version, code__in=budgets)}
+    return [(rules[code], budget) for code, budget in budgets.items() if code in rules]
 
 
 @dataclass(frozen=True, kw_only=True)

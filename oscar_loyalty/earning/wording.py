@@ -5,6 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.utils.formats import date_format
+from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 
 from oscar_loyalty.earning.conditions import Conditions
@@ -32,7 +33,7 @@ def describe_rule(rule: Rule, *, time_zone: str, names: Names | None = None) -> 
         said.append(gettext("at most %(points)s points for all members") % {"points": rule.budget_points})
     if rule.exclusion_group:
         said.append(gettext("only the best of “%(group)s”") % {"group": rule.exclusion_group})
-    return "; ".join(said)
+    return capfirst("; ".join(said))
 
 
 def describe_conditions(conditions: Conditions, *, time_zone: str, names: Names) -> list[str]:

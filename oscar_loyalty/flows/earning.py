@@ -10,7 +10,7 @@ from oscar_loyalty.earning import queries as earning_queries
 from oscar_loyalty.earning import services as budgets
 from oscar_loyalty.earning.limits import Allowances, earliest_start
 from oscar_loyalty.earning.models import RuleBudget
-from oscar_loyalty.earning.rules import Judgement, judge, limit_earning, only_rules
+from oscar_loyalty.earning.rules import Judgement, limit_earning, only_rules
 from oscar_loyalty.flows.rulebooks import Case, Facts, Rulebook, gather, read_rulebook
 from oscar_loyalty.points import services
 from oscar_loyalty.points.models import Account
@@ -294,24 +294,16 @@ def _judge(
     facts: Mapping[Hashable, Facts], *, policy: Policy, rulebook: Rulebook
 ) -> dict[Hashable, Judgement]:
     assert policy.rate is not None
-    return {
-        key: judge(lines=one.lines, rate=policy.rate, context=one.context, rules=rulebook.rules)
-        for key, one in facts.items()
-    }
+    engine = rulebook.engine(policy.rate)
+    return {key: engine.judge(lines=one.lines, context=one.context) for key, one in facts.items()}
 
 
 def _judge_one(
     facts: Facts, policy: Policy, rulebook: Rulebook, most_of: Mapping[str, int], most: int | None
 ) -> Judgement:
     assert policy.rate is not None
-    return judge(
-        lines=facts.lines,
-        rate=policy.rate,
-        context=facts.context,
-        rules=rulebook.rules,
-        most_of=most_of,
-        most=most,
-    )
+    engine = rulebook.engine(policy.rate)
+    return engine.judge(lines=facts.lines, context=facts.context, most_of=most_of, most=most)
 
 
 def _budgets_asked(judged: Mapping[Hashable, Judgement], rulebook: Rulebook) -> frozenset[str]:

@@ -24,8 +24,9 @@ from oscar_loyalty.earning import queries as earning
 from oscar_loyalty.earning import services as budgets
 from oscar_loyalty.earning.facts import Line
 from oscar_loyalty.earning.limits import Allowances, earliest_start
+from oscar_loyalty.earning.matching import holds_for_member
 from oscar_loyalty.earning.models import EarningRule, Occurrence
-from oscar_loyalty.earning.rules import Rule, holds_for_member, judge
+from oscar_loyalty.earning.rules import Rule, judge
 from oscar_loyalty.flows.purchases import explain_parts
 from oscar_loyalty.flows.rulebooks import Case, Rulebook, gather
 from oscar_loyalty.members import services as member_services
@@ -258,7 +259,7 @@ def _earn(rules: list[Rule], *, policy: Policy, account: Account, now: datetime)
         if line.rule_code in granted:
             granted[line.rule_code] += line.points
     budgets.grant_points(budgets=locked, granted=granted, rules=rulebook.by_code, now=now)
-    lines = tuple(replace(line, basis=Decimal(0)) for line in earned.lines if line.points)
+    lines = tuple(line._replace(basis=Decimal(0)) for line in earned.lines if line.points)
     parts = tuple(part for part in earned.parts if part.points)
     return replace(earned, basis=Decimal(0), lines=lines, parts=parts)
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q
@@ -12,13 +13,13 @@ from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.earning import queries as earning
 from oscar_loyalty.earning.facts import Context, Line, MemberFacts, Multiplier
 from oscar_loyalty.earning.limits import periods_of
-from oscar_loyalty.earning.rules import TIER, Rule
+from oscar_loyalty.earning.rules import TIER, Engine, Rule
 from oscar_loyalty.earning.segments import find_segments
 from oscar_loyalty.points import queries as points
 from oscar_loyalty.points.models import Account
 from oscar_loyalty.points.rules import PurchaseLine
 from oscar_loyalty.programmes.queries import tell_with_policy
-from oscar_loyalty.programmes.rules import Policy
+from oscar_loyalty.programmes.rules import Policy, Rate
 from oscar_loyalty.shop.customers import find_group_ids
 from oscar_loyalty.shop.orders import find_earlier_orders, find_payment_methods
 from oscar_loyalty.shop.products import Traits, find_excluded_product_ids, find_traits
@@ -58,59 +59,69 @@ class Case:
 @dataclass(frozen=True, kw_only=True)
 class Rulebook:
     """
-    The rules of one version, read once. ``multipliers`` are those of its tiers by code. Make one by hand
-    for a version that is not in force: what is judged is what stands in it.
+    The rules of one version, read and made ready once. ``multipliers`` are those of its tiers by code. Make
+    one by hand for a version that is not in force: what is judged is what stands in it.
     """
 
     rules: tuple[Rule, ...] = ()
     multipliers: Mapping[str, Multiplier] = field(default_factory=dict)
     has_grants: bool = False
 
-    @property
+    @cached_property
     def is_empty(self) -> bool:
         return not (self.rules or self.multipliers or self.has_grants)
 
-    @property
+    @cached_property
     def by_code(self) -> dict[str, Rule]:
         return {rule.code: rule for rule in self.rules}
 
-    @property
+    @cached_property
     def multiplies(self) -> bool:
         return bool(self.multipliers or self.has_grants)
 
-    @property
+    @cached_property
     def periods(self) -> frozenset[str]:
         return periods_of(self.rules)
 
-    @property
+    @cached_property
     def budget_codes(self) -> frozenset[str]:
         return frozenset(rule.code for rule in self.rules if rule.budget_points is not None)
 
-    @property
+    @cached_property
     def segments(self) -> frozenset[str]:
         return frozenset().union(*(rule.conditions.segments for rule in self.rules))
 
-    @property
+    @cached_property
     def needs_tier(self) -> bool:
         return bool(self.multipliers or self.segments) or any(rule.conditions.tiers for rule in self.rules)
 
-    @property
+    @cached_property
     def needs_member(self) -> bool:
         return self.needs_tier or self.has_grants or bool(self.periods)
 
-    @property
+    @cached_property
     def needs_groups(self) -> bool:
         return bool(self.segments) or any(rule.conditions.group_ids for rule in self.rules)
 
-    @property
+    @cached_property
     def needs_orders(self) -> bool:
         return bool(self.segments) or any(
             rule.conditions.nth_order or rule.conditions.every_nth_order for rule in self.rules
         )
 
-    @property
+    @cached_property
     def needs_payment(self) -> bool:
         return any(rule.waits_for_payment for rule in self.rules)
+
+    def engine(self, rate: Rate) -> Engine:
+        """The rules made ready for orders in the currency of a rate; once for each."""
+        if rate not in self._engines:
+            self._engines[rate] = Engine(self.rules, rate=rate)
+        return self._engines[rate]
+
+    @cached_property
+    def _engines(self) -> dict[Rate, Engine]:
+        return {}
 
 
 def read_rulebook(policy: Policy) -> Rulebook:
@@ -234,6 +245,10 @@ def gather(
     return facts
 
 
+#: Of a product that is gone, and of shipping.
+_UNKNOWN = Traits()
+
+
 def _lines_of(
     lines: Iterable[PurchaseLine],
     *,
@@ -241,10 +256,9 @@ def _lines_of(
     excluded: frozenset[int],
     traits: Mapping[int, Traits],
 ) -> tuple[Line, ...]:
-    nothing = Traits()
     made = []
     for line in lines:
-        known = traits.get(line.product_id, nothing) if line.product_id is not None else nothing
+        known = traits.get(line.product_id, _UNKNOWN) if line.product_id is not None else _UNKNOWN
         made.append(
             Line(
                 ref=line.ref,

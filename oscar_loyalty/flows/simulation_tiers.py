@@ -48,10 +48,11 @@ class FoldJudge:
         self._now = now
 
     def find_code(self, orders: Sequence[Qualifying], *, joined_at: datetime) -> str:
-        return self._fold(orders, joined_at=joined_at).tier_code
+        changes = self._find_changes(orders, joined_at=joined_at)
+        return changes[-1].to_code if changes else ""
 
     def find_codes_before(self, orders: Sequence[Qualifying], *, joined_at: datetime) -> dict[str, str]:
-        changes = self._fold(orders, joined_at=joined_at).changes
+        changes = self._find_changes(orders, joined_at=joined_at)
         codes = {}
         for order in orders:
             held = (
@@ -62,8 +63,9 @@ class FoldJudge:
             codes[order.order_ref] = next(held, "")
         return codes
 
-    def _fold(self, orders: Sequence[Qualifying], *, joined_at: datetime) -> rules.Standing:
-        return rules.fold(
+    def _find_changes(self, orders: Sequence[Qualifying], *, joined_at: datetime) -> Sequence[rules.Change]:
+        return rules.changes_until(
+            self._now,
             contributions=[
                 rules.Contribution(
                     occurred_at=one.occurred_at,
@@ -75,11 +77,9 @@ class FoldJudge:
                 )
                 for one in orders
             ],
-            overrides=(),
             schemes=[(joined_at, self._scheme)],
             joined_at=joined_at,
             time_zone=self._time_zone,
-            now=self._now,
         )
 
 

@@ -2,17 +2,20 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.utils.translation import ngettext
+
+from oscar_loyalty.flows.tier_wording import say_perk
+from oscar_loyalty.flows.wording import number
 from oscar_loyalty.programmes.models import ProgrammeVersion
 from oscar_loyalty.registry import perks
 from oscar_loyalty.shop.orders import CustomerTotal, Period, list_customer_totals
 from oscar_loyalty.tiers.models import Tier, TierPerk, TierScheme
-from oscar_loyalty.tiers.perks import describe_perk
 from oscar_loyalty.tiers.queries import name_of
 
 #: What "last year" means here, in days.
@@ -50,7 +53,12 @@ def list_tiers(version: ProgrammeVersion) -> list[Tier]:
     return list(version.tiers.order_by("rank"))
 
 
-def build_perk_matrix(version: ProgrammeVersion, *, tiers: Sequence[Tier]) -> list[PerkRow]:
+def build_perk_matrix(
+    version: ProgrammeVersion,
+    *,
+    tiers: Sequence[Tier],
+    name_methods: Callable[[], Mapping[str, str]] = dict,
+) -> list[PerkRow]:
     """Kinds of perks that any tier has, by tiers: one statement."""
     found: dict[str, dict[str, TierPerk]] = {}
     for perk in version.tier_perks.order_by("kind"):
@@ -63,16 +71,30 @@ def build_perk_matrix(version: ProgrammeVersion, *, tiers: Sequence[Tier]) -> li
             PerkRow(
                 label=str(perks.get(code).label) if code in perks else code,
                 cells=tuple(
-                    PerkCell(tier_name=name_of(tier), text=say_perk(by_tier.get(tier.code))) for tier in tiers
+                    PerkCell(
+                        tier_name=name_of(tier),
+                        text=say_perk_to_staff(by_tier[tier.code], name_methods=name_methods)
+                        if tier.code in by_tier
+                        else "",
+                    )
+                    for tier in tiers
                 ),
             )
         )
     return rows
 
 
-def say_perk(perk: TierPerk | None) -> str:
-    """What a perk gives in one sentence; one that nobody can describe is named by its code."""
-    return "" if perk is None else describe_perk(perk.kind, perk.parameters) or perk.kind
+def say_perk_to_staff(perk: TierPerk, *, name_methods: Callable[[], Mapping[str, str]]) -> str:
+    """
+    What a perk gives in one sentence, and how often; one that nobody can describe is named by its code.
+    """
+    said = say_perk(perk.kind, perk.parameters, name_methods=name_methods) or perk.kind
+    if (uses := perk.uses_per_period) is None:
+        return said
+    return ngettext("%(perk)s (%(uses)s time a year)", "%(perk)s (%(uses)s times a year)", uses) % {
+        "perk": said,
+        "uses": number(uses),
+    }
 
 
 def count_landings(version: ProgrammeVersion, *, scheme: TierScheme, now: datetime) -> list[Landing]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.utils.formats import date_format
@@ -173,22 +174,28 @@ def rules_sentences(table: TierTable) -> list[str]:
     return said
 
 
+def say_perk(
+    kind: str, parameters: Mapping[str, Any], *, name_methods: Callable[[], Mapping[str, str]] = dict
+) -> str:
+    """
+    What a perk gives, as a sentence; empty for one that nobody can describe. Ways of delivery are said by
+    their names, which are only read where a perk is for some of them.
+    """
+    if codes := parameters.get("methods"):
+        names = name_methods()
+        parameters = {**parameters, "methods": [names.get(code, code) for code in codes]}
+    return describe_perk(kind, parameters)
+
+
 def perk_sentences(
     table: TierTable, *, name_methods: Callable[[], Mapping[str, str]] = dict
 ) -> dict[str, list[str]]:
-    """
-    What members of each tier get, by the tier's code; a perk that nobody can describe is left out. Ways of
-    delivery are said by their names, which are only read where a perk is for some of them.
-    """
+    """What members of each tier get, by the tier's code; a perk that nobody can describe is left out."""
     known = [kind.code for kind in perks]
     found: dict[str, list[str]] = {}
     described = [perk for perk in table.version.tier_perks.all() if perk.kind in known]
     for perk in sorted(described, key=lambda perk: known.index(perk.kind)):
-        parameters = dict(perk.parameters)
-        if codes := parameters.get("methods"):
-            names = name_methods()
-            parameters["methods"] = [names.get(code, code) for code in codes]
-        if said := describe_perk(perk.kind, parameters):
+        if said := say_perk(perk.kind, perk.parameters, name_methods=name_methods):
             found.setdefault(perk.tier_code, []).append(said)
     return found
 

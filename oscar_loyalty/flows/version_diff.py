@@ -15,6 +15,7 @@ from django.utils.formats import date_format
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 
+from oscar_loyalty.flows.part_wording import WORDINGS
 from oscar_loyalty.flows.wording import number
 from oscar_loyalty.programmes.copying import list_parts
 from oscar_loyalty.programmes.models import ProgrammeVersion
@@ -159,7 +160,23 @@ def _differences(
 ) -> tuple[FieldChange, ...]:
     row = after if after is not None else before
     assert row is not None
-    changes = []
+    changes = list(_list_differences(row, before, after, leave_out=leave_out))
+    wording = WORDINGS.get(type(row))
+    if wording is None or not any(change.name in wording.columns for change in changes):
+        return tuple(changes)
+    said = [wording.say(one) if one is not None else "" for one in (before, after)]
+    if said[0] == said[1]:
+        # The sentence does not say what is different: the values do.
+        return tuple(changes)
+    sentence = FieldChange(
+        name="sentence", label=gettext("What it does"), before=said[0] or "—", after=said[1] or "—"
+    )
+    return (sentence, *(change for change in changes if change.name not in wording.columns))
+
+
+def _list_differences(
+    row: models.Model, before: models.Model | None, after: models.Model | None, *, leave_out: set[str]
+) -> Iterator[FieldChange]:
     for field in row._meta.concrete_fields:
         if field.name in leave_out:
             continue
@@ -170,12 +187,9 @@ def _differences(
         told = (_tell(before, field, was), _tell(after, field, is_now))
         if told[0] == told[1] == "—":
             continue
-        changes.append(
-            FieldChange(
-                name=field.name, label=capfirst(str(field.verbose_name)), before=told[0], after=told[1]
-            )
+        yield FieldChange(
+            name=field.name, label=capfirst(str(field.verbose_name)), before=told[0], after=told[1]
         )
-    return tuple(changes)
 
 
 def _tell(row: models.Model | None, field: "models.Field[Any, Any]", value: Any) -> str:
@@ -187,6 +201,8 @@ def _tell(row: models.Model | None, field: "models.Field[Any, Any]", value: Any)
     if field.name in _CATALOGUE:
         names = find_names(_CATALOGUE[field.name], value or [])
         return ", ".join(names.get(one, f"#{one}") for one in value or []) or "—"
+    if field.name == "spendable_status" and value:
+        return gettext(value)
     return say_value(value)
 
 

@@ -93,7 +93,7 @@ def describe_parts(earning: Earning) -> list[Part]:
                     "kind": part.kind,
                     "text_de": part.text_de,
                     "text_en": part.text_en,
-                    "parameters": part.parameters,
+                    "parameters": dict(part.parameters),
                 }
             ),
         )

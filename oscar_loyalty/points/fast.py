@@ -3,8 +3,9 @@ One booking in one statement, on PostgreSQL: the fast path behind the services o
 
 Each function here takes what its service takes. It returns what the service returns, or ``None``: the
 engine has no such functions, they are switched off, or this booking is not a plain one (see
-``migrations/sql/postgresql_functions.sql``). Then nothing was written, and the portable path books or
-raises. Outside a transaction the statement is one of its own and needs no round trip to begin or commit.
+``postgresql_functions.sql`` and ``award_function.sql`` in ``migrations/sql``). Then nothing was written, and
+the portable path books or raises. Outside a transaction the statement is one of its own and needs no round
+trip to begin or commit.
 
 Internal to the room.
 """
@@ -47,8 +48,13 @@ _known: dict[str, tuple[bool, float]] = {}
 _time_zones: dict[str, str] = {}
 
 _AWARD = (
-    "SELECT * FROM oscar_loyalty_award_1(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
-    " %s, %s::text[], %s::numeric[], %s::bigint[], %s, %s, %s)"
+    "SELECT * FROM oscar_loyalty_award_2(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
+    " %s::text[], %s::text[], %s::numeric[], %s::bigint[], %s, %s, %s)"
+)
+#: The last one of each migration.
+_ARE_THERE = (
+    "SELECT to_regproc('oscar_loyalty_release_1') IS NOT NULL"
+    " AND to_regproc('oscar_loyalty_award_2') IS NOT NULL"
 )
 _HOLD = "SELECT * FROM oscar_loyalty_hold_1(%s, %s, %s, %s, %s, %s, %s)"
 _CAPTURE = "SELECT * FROM oscar_loyalty_capture_1(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
@@ -80,7 +86,7 @@ def is_available() -> bool:
     found, until = _known.get(name, (False, 0.0))
     if not found and time.monotonic() > until:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT to_regproc('oscar_loyalty_release_1') IS NOT NULL")
+            cursor.execute(_ARE_THERE)
             found = bool(cursor.fetchone()[0])
         _known[name] = found, time.monotonic() + LOOK_AGAIN
     return found
@@ -108,9 +114,8 @@ def award_points(
     effective_at: datetime | None = None,
 ) -> Entry | None:
     check_points(points)
-    rule_codes = {line.rule_code for line in lines} or {"PURCHASE"}
-    if active_at <= now or not isinstance(order_ref, str) or len(rule_codes) > 1:
-        return None  # The function writes one rule code for all lines.
+    if active_at <= now or not isinstance(order_ref, str):
+        return None
     explanation = explanation or {}
     check_references(idempotency_key, source_ref, order_ref, *(line.ref for line in lines))
     check_text(currency, most=3)
@@ -130,7 +135,8 @@ def award_points(
             (
                 *(account_id, points, idempotency_key, key_digest, fingerprint, source_ref, active_at),
                 *(expires_at, time_zone, expiry_months, unit_value, currency, order_ref),
-                *(json.dumps(explanation), digest(explanation), effective_at or now, now, *rule_codes),
+                *(json.dumps(explanation), digest(explanation), effective_at or now, now),
+                [line.rule_code for line in lines],
                 [line.ref for line in lines],
                 [line.basis for line in lines],
                 [line.points for line in lines],

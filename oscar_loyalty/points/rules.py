@@ -1,17 +1,20 @@
-"""Arithmetic of earning and redeeming: pure functions on facts, exact, no database and no clock."""
+"""
+Arithmetic of earning and redeeming: pure functions on facts, exact, no database and no clock. What an order
+has many of is a tuple: made in a third of the time.
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from oscar_loyalty.programmes.rules import Policy, Rate
 
 
-@dataclass(frozen=True, kw_only=True)
-class PurchaseLine:
+class PurchaseLine(NamedTuple):
     """One line of a purchase as the shop states it: money for the whole line, net of every discount
     and of points, with and without VAT. Shipping is a line too, with ``is_shipping`` set."""
 
@@ -41,8 +44,7 @@ def bases_for(
     ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LineBasis:
+class LineBasis(NamedTuple):
     """One line of a purchase. ``amount`` is the money that the merchant receives for the whole line,
     net of every discount and of points; what earns nothing has ``excluded`` set."""
 
@@ -51,8 +53,7 @@ class LineBasis:
     excluded: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class LineEarning:
+class LineEarning(NamedTuple):
     """What one line earns by one rule: whole ``points`` on ``basis`` money."""
 
     ref: str
@@ -61,8 +62,7 @@ class LineEarning:
     rule_code: str = "PURCHASE"
 
 
-@dataclass(frozen=True, kw_only=True)
-class EarnedPart:
+class EarnedPart(NamedTuple):
     """What one rule brought to an earning, and what it was computed from; texts say why to its customer."""
 
     rule_code: str
@@ -70,7 +70,7 @@ class EarnedPart:
     kind: str = ""
     text_de: str = ""
     text_en: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = MappingProxyType({})
     #: Whether these points count for tiers.
     qualifies: bool = True
 
@@ -95,13 +95,14 @@ def points_for_lines(lines: Iterable[LineBasis], *, rate: Rate) -> Earning:
     Negative amounts count as zero.
     """
     lines = tuple(lines)
-    bases = [Decimal(0) if line.excluded else max(line.amount, Decimal(0)) for line in lines]
+    nothing = Decimal(0)
+    bases = [line.amount if line.amount >= nothing and not line.excluded else nothing for line in lines]
     total, shares = _floor_at_rate(bases, points=rate.earn_points, amount=rate.earn_amount)
     return Earning(
         points=total,
-        basis=sum(bases, Decimal(0)),
+        basis=sum(bases, nothing),
         lines=tuple(
-            LineEarning(ref=line.ref, basis=basis, points=points)
+            LineEarning(line.ref, basis, points)
             for line, basis, points in zip(lines, bases, shares, strict=True)
         ),
     )
@@ -119,12 +120,20 @@ def _floor_at_rate(bases: Sequence[Decimal], *, points: int, amount: Decimal) ->
     whole = common * paid
     exact = [numerator * (common // denominator) * points * paid_parts for numerator, denominator in ratios]
     total = sum(exact) // whole
+    return total, spread(exact, whole, total=total)
+
+
+def spread(exact: Sequence[int], whole: int, *, total: int) -> list[int]:
+    """
+    Whole numbers that sum to ``total``: the floor of each ``exact`` over ``whole``, and what is then missing
+    by the largest fractions, the earlier one first on a tie.
+    """
     shares = [value // whole for value in exact]
-    if lost := total - sum(shares):
-        by_fraction = sorted(range(len(exact)), key=lambda i: (-(exact[i] % whole), i))
-        for i in by_fraction[:lost]:
+    if missing := total - sum(shares):
+        fractions = [value % whole for value in exact]
+        for i in sorted(range(len(exact)), key=fractions.__getitem__, reverse=True)[:missing]:
             shares[i] += 1
-    return total, shares
+    return shares
 
 
 def share_out(total: int, weights: Sequence[Fraction]) -> list[int]:

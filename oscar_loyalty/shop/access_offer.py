@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from oscar.core.loading import get_class, get_model
 
 from oscar_loyalty.conf import loyalty_settings
-from oscar_loyalty.shop.perk_products import Closed, find_closed
+from oscar_loyalty.shop.perk_products import Closed, find_closed_in_basket
 from oscar_loyalty.shop.perks import PerkUnavailable, perks_of
 from oscar_loyalty.transactions import spare_transaction
 
@@ -100,16 +100,23 @@ class AccessBenefit(Benefit):  # type: ignore[misc, valid-type]
 def refuse_closed(basket: Any, *, now: datetime) -> None:
     """
     Take out of an open basket what its owner may not buy, and remember it: an order placed with this
-    basket object was agreed to with the goods in it. One statement, another one for members when there is
-    something that not everybody may buy.
+    basket object was agreed to with the goods in it. One statement beside that for the owner's perks: it
+    reads what their member prices need as well.
     """
     lines = [line for line in basket.all_lines() if line.product_id is not None]
-    closed = find_closed(now=now, product_ids=(line.product_id for line in lines)) if lines else {}
+    if not lines:
+        return
+    entitled = perks_of(basket, now=now)
+    closed = find_closed_in_basket(
+        basket,
+        {line.product_id for line in lines},
+        range_ids={perk.parameters["range"] for perk in entitled.of("MEMBER_PRICE")},
+        now=now,
+    )
     refused = [
         line
         for line in lines
-        if line.product_id in closed
-        and not closed[line.product_id].is_open_to(perks_of(basket, now=now), now=now)
+        if line.product_id in closed and not closed[line.product_id].is_open_to(entitled, now=now)
     ]
     if not refused:
         return

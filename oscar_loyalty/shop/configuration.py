@@ -2,10 +2,14 @@
 
 from babel.numbers import list_currencies
 from django.conf import settings
+from django.utils.translation import gettext_noop
 from oscar.core.loading import get_model
 
 from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.shop.currencies import get_default_currency
+
+#: Pages show a status in words where somebody has translated it; of a shop's own statuses the shop does.
+FINAL_STATUS = gettext_noop("Complete")
 
 
 def list_order_statuses() -> list[str]:
@@ -17,8 +21,8 @@ def find_final_status() -> str:
     """The status after which an order is through: "Complete" if there is such a one, else the only one
     that leads nowhere and is no cancellation; empty where that is not clear."""
     pipeline = getattr(settings, "OSCAR_ORDER_STATUS_PIPELINE", None) or {}
-    if "Complete" in pipeline:
-        return "Complete"
+    if FINAL_STATUS in pipeline:
+        return FINAL_STATUS
     last = [
         status
         for status, following in pipeline.items()

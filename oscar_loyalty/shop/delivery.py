@@ -37,6 +37,7 @@ from oscar_loyalty.delivery.rules import (
 )
 from oscar_loyalty.delivery.texts import name_arrival, name_day, name_moment
 from oscar_loyalty.shop.baskets import is_tax_known
+from oscar_loyalty.shop.perks import perks_of
 from oscar_loyalty.transactions import spare_transaction
 
 Base = get_class("shipping.methods", "Base")
@@ -44,7 +45,6 @@ Base = get_class("shipping.methods", "Base")
 logger = logging.getLogger(__name__)
 
 _CENT = Decimal("0.01")
-_KEPT_AS = "_loyalty_delivery_entitlements"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,7 +370,7 @@ def list_methods(*, basket: Any, address: Any, now: datetime) -> list[PromisedMe
     for template in get_methods():
         if not template.is_offered(basket=basket, address=address, locker=locker):
             continue
-        has_perk = bool(template.perk) and _has_perk(basket, template.perk, now=now)
+        has_perk = bool(template.perk) and perks_of(basket, now=now).has(template.perk)
         if template.only_with_perk and not has_perk:
             continue
         method = template.for_holder(has_perk=has_perk)
@@ -470,27 +470,3 @@ def _lines_of(address: Any) -> list[str]:
 
 def _country_of(address: Any) -> str:
     return str(address.country_id or "").upper()
-
-
-def _has_perk(basket: Any, kind: str, *, now: datetime) -> bool:
-    """Read once for a basket that a request works with, and never for guests."""
-    if basket.owner_id is None or not loyalty_settings.enabled:
-        return False
-    kept = getattr(basket, _KEPT_AS, None)
-    if kept is None or kept[0] != basket.owner_id:
-        try:
-            with spare_transaction():
-                found = _find_entitlements(user_id=basket.owner_id, now=now)
-        except Exception:
-            # They pay what others pay, rather than having no delivery at all.
-            logger.exception("What customer %s is entitled to could not be read", basket.owner_id)
-            found = None
-        kept = (basket.owner_id, found)
-        setattr(basket, _KEPT_AS, kept)
-    return kept[1] is not None and kept[1].find(kind) is not None
-
-
-def _find_entitlements(*, user_id: int, now: datetime) -> Any:
-    from oscar_loyalty.tiers import entitlements  # type: ignore[attr-defined, unused-ignore]
-
-    return entitlements.find_entitlements(user_id=user_id, now=now)

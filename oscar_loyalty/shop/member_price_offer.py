@@ -26,7 +26,7 @@ from oscar_loyalty.shop.baskets import (
     reapply_offers,
 )
 from oscar_loyalty.shop.offers import discount_line, read_combinations
-from oscar_loyalty.shop.perk_products import find_in_ranges
+from oscar_loyalty.shop.perk_products import find_ranges_in_basket
 from oscar_loyalty.shop.perks import perks_of, take_use
 from oscar_loyalty.tiers.entitlements import Entitlement
 
@@ -105,7 +105,7 @@ class MemberPriceBenefit(Benefit):  # type: ignore[misc, valid-type]
             # Oscar may apply offers twice without a reset.
             return applied[1]
         try:
-            shares = list(_list_shares(basket, now=timezone.now()))
+            shares = list(list_shares(basket, now=timezone.now()))
         except Exception:
             logger.exception("Member prices could not be applied to basket %s", basket.pk)
             return ZERO_DISCOUNT
@@ -145,14 +145,17 @@ def get_member_price(price: Decimal, percent: Any) -> Decimal:
     return (price * (100 - Decimal(percent)) / 100).quantize(_CENT, ROUND_HALF_UP)
 
 
-def _list_shares(basket: Any, *, now: datetime) -> Iterator[tuple[Any, Decimal, Entitlement]]:
-    """Lines with what is taken off them. One statement, whatever their number."""
+def list_shares(basket: Any, *, now: datetime) -> Iterator[tuple[Any, Decimal, Entitlement]]:
+    """Lines with what is taken off them. One statement, whatever their number; none after the guard of
+    products that not everybody may buy."""
     held = perks_of(basket, now=now).of(KIND)
     lines = [line for line in priced_lines(basket) if is_payable(line)]
     if not lines:
         return
-    in_ranges = find_in_ranges(
-        (line.product_id for line in lines), range_ids=(perk.parameters["range"] for perk in held)
+    in_ranges = find_ranges_in_basket(
+        basket,
+        {line.product_id for line in lines},
+        range_ids={perk.parameters["range"] for perk in held},
     )
     with_tax = is_tax_known(basket)
     for line in lines:

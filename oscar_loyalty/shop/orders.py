@@ -69,7 +69,13 @@ def lock_purchase_facts(*, order_id: int) -> PurchaseFacts:
 def get_purchase_facts(order: Any) -> PurchaseFacts:
     """Facts of an order at hand, to be read only: nothing is locked."""
     claims = _claimants_of([order.number]) if order.user_id is None else {}
-    return _facts(order, claims=claims, lines=tuple(_lines_of(order)))
+    return _facts(
+        order,
+        claims=claims,
+        lines=tuple(_lines_of(order)),
+        cancelled=loyalty_settings.cancelled_statuses,
+        channel=find_channel(order),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,48 +118,74 @@ def find_purchase_facts(order_ids: Collection[int], *, lock: bool) -> list[Purch
     Facts of many orders, in ascending order of their ids, in three statements whatever their number.
     With ``lock`` under their row locks, as :func:`lock_purchase_facts`; what is gone is left out.
     """
-    model = get_model("order", "Order")
-    found = model.objects.filter(pk__in=order_ids).order_by("pk")
-    if not loyalty_settings.channel:  # which may look at whatever there is
-        found = found.only(
-            *("id", "number", "user_id", "currency", "date_placed", "status"),
-            *("shipping_incl_tax", "shipping_excl_tax", "shipping_code"),
-        )
+    found = get_model("order", "Order").objects.filter(pk__in=order_ids).order_by("pk")
     if lock:
         found = found.select_for_update()
-    orders = list(found)
+    # The shop's own function, if there is one, may look at whatever an order has.
+    orders = list(found if loyalty_settings.channel else found.values_list(*_READ, named=True))
     claims = _claimants_of([order.number for order in orders if order.user_id is None])
+    lines = _find_lines(order_ids)
+    cancelled = loyalty_settings.cancelled_statuses
+    channel = None if loyalty_settings.channel else find_channel()
+    return [
+        _facts(
+            order,
+            claims=claims,
+            lines=(*lines.get(order.id, ()), _shipping_of(order)),
+            cancelled=cancelled,
+            channel=find_channel(order) if channel is None else channel,
+        )
+        for order in orders
+    ]
+
+
+#: What facts need of an order.
+_READ = (
+    *("id", "number", "user_id", "currency", "date_placed", "status"),
+    *("shipping_incl_tax", "shipping_excl_tax", "shipping_code"),
+)
+
+
+def _find_lines(order_ids: Collection[int]) -> dict[int, list[PurchaseLine]]:
     lines: dict[int, list[PurchaseLine]] = defaultdict(list)
     rows = get_model("order", "Line").objects.filter(order_id__in=order_ids).order_by("pk")
     for pk, order_id, product_id, own_class, parent_class, incl_tax, excl_tax, quantity in rows.values_list(
         *("pk", "order_id", "product_id", "product__product_class_id", "product__parent__product_class_id"),
         *("line_price_incl_tax", "line_price_excl_tax", "quantity"),
     ):
-        line = PurchaseLine(
-            ref=f"line:{pk}",
-            product_id=product_id,
-            product_class_id=own_class or parent_class,
-            incl_tax=incl_tax,
-            excl_tax=excl_tax,
-            quantity=quantity,
+        lines[order_id].append(
+            PurchaseLine(
+                ref=f"line:{pk}",
+                product_id=product_id,
+                product_class_id=own_class or parent_class,
+                incl_tax=incl_tax,
+                excl_tax=excl_tax,
+                quantity=quantity,
+            )
         )
-        lines[order_id].append(line)
-    return [_facts(order, claims=claims, lines=(*lines[order.pk], _shipping_of(order))) for order in orders]
+    return lines
 
 
-def _facts(order: Any, *, claims: dict[str, int | None], lines: tuple[PurchaseLine, ...]) -> PurchaseFacts:
+def _facts(
+    order: Any,
+    *,
+    claims: dict[str, int | None],
+    lines: tuple[PurchaseLine, ...],
+    cancelled: Collection[str],
+    channel: str,
+) -> PurchaseFacts:
     return PurchaseFacts(
-        order_id=order.pk,
+        order_id=order.id,
         number=order.number,
         user_id=claims.get(order.number, order.user_id),
         is_claimed=order.number in claims,
         currency=order.currency,
         placed_at=order.date_placed,
         status=order.status,
-        is_cancelled=order.status in loyalty_settings.cancelled_statuses,
+        is_cancelled=order.status in cancelled,
         lines=lines,
         shipping_method=order.shipping_code,
-        channel=find_channel(order),
+        channel=channel,
     )
 
 

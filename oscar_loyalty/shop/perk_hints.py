@@ -10,6 +10,7 @@ from oscar_loyalty.shop.baskets import get_currency
 from oscar_loyalty.shop.delivery import get_methods
 from oscar_loyalty.shop.perks import find_kept, get_shelf_value
 from oscar_loyalty.shop.shipping import is_reduced_by_perk
+from oscar_loyalty.shop.shipping_offer import charge_of
 from oscar_loyalty.tiers.entitlements import Entitlements, TierOffering, read_perks
 from oscar_loyalty.tiers.perks import describe_perk
 
@@ -72,7 +73,11 @@ def find_perk_hints(
         is_member=entitled.member_id is not None,
         saved=_get_saved(basket, shipping_method),
         free_delivery=_find_free_delivery(basket, entitled, currency=currency),
-        missed=tuple(_list_missed(entitled, language=language, names=_name_methods(shipping_method))),
+        missed=tuple(
+            _missed(tier, language=language, names=_name_methods(shipping_method))
+            for tier in _list_missed(entitled)
+            if not _is_free_anyway(tier, basket, shipping_method)
+        ),
     )
 
 
@@ -101,6 +106,14 @@ def _find_free_delivery(basket: Any, entitled: Entitlements, *, currency: str) -
     return FreeDelivery(missing=minimum - goods, minimum=minimum, percent=int(goods * 100 / minimum))
 
 
+def _is_free_anyway(tier: TierOffering, basket: Any, shown: Any) -> bool:
+    """Nobody is told of free delivery beside that same delivery which costs nothing."""
+    if tier.kind != "FREE_SHIPPING" or shown is None:
+        return False
+    methods = tier.parameters.get("methods")
+    return (not methods or shown.code in methods) and not charge_of(shown.calculate(basket))
+
+
 def _name_methods(shown: Any) -> dict[str, str]:
     """What customers know ways of delivery by: those that promise a day, and the one that is shown."""
     names = {method.method: str(method.name) for method in get_methods() if method.name}
@@ -109,7 +122,7 @@ def _name_methods(shown: Any) -> dict[str, str]:
     return names
 
 
-def _list_missed(entitled: Entitlements, *, language: str, names: Mapping[str, str]) -> Iterator[Missed]:
+def _list_missed(entitled: Entitlements) -> Iterator[TierOffering]:
     """Of each kind what the nearest tier gives that is better than what the customer has."""
     from oscar_loyalty.tiers.perks import perks
 
@@ -118,7 +131,7 @@ def _list_missed(entitled: Entitlements, *, language: str, names: Mapping[str, s
         kind = perks.find(code)
         for tier in entitled.better_offerings(code):
             if kind is not None and (mine is None or kind.is_better(tier.parameters, mine.parameters)):
-                yield _missed(tier, language=language, names=names)
+                yield tier
                 break
 
 

@@ -40,9 +40,14 @@ def perks_of(basket: Any, *, now: datetime) -> Entitlements:
             except Exception:
                 # The shop goes on without perks rather than not at all.
                 logger.exception("The perks of basket %s could not be read", basket.pk)
-        setattr(basket, _KEPT_AS, (basket.owner_id, entitled))
+        keep_perks(basket, entitled)
         return entitled
     return kept
+
+
+def keep_perks(basket: Any, entitled: Entitlements) -> None:
+    """Have the basket object know what its owner is entitled to, so that nobody reads it."""
+    setattr(basket, _KEPT_AS, (basket.owner_id, entitled))
 
 
 def find_kept(basket: Any) -> Entitlements | None:

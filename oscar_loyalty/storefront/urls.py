@@ -1,6 +1,6 @@
 from django.urls import path
 
-from oscar_loyalty.storefront import claims, views
+from oscar_loyalty.storefront import birthdays, claims, views
 
 app_name = "loyalty"
 urlpatterns = [
@@ -8,6 +8,7 @@ urlpatterns = [
     path("join/", views.JoinView.as_view(), name="join"),
     path("my-points/", views.MyPointsView.as_view(), name="my-points"),
     path("my-points/news/", views.MarketingConsentView.as_view(), name="marketing-consent"),
+    path("my-points/birthday/", birthdays.BirthdayView.as_view(), name="birthday"),
     path("basket/redeem/", views.RedeemView.as_view(), name="redeem"),
     path("basket/undo/", views.UndoRedemptionView.as_view(), name="undo-redemption"),
     path("claim/", claims.CheckoutClaimView.as_view(), name="claim-checkout"),

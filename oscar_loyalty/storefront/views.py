@@ -22,6 +22,7 @@ from oscar.core.loading import get_class
 
 from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.flows import membership, redemption, tier_wording
+from oscar_loyalty.flows.birthdays import has_presents, read_birthday
 from oscar_loyalty.flows.causes import with_causes
 from oscar_loyalty.flows.earning import preview_under_policy
 from oscar_loyalty.flows.history import read_lines
@@ -126,6 +127,9 @@ class MyPointsView(LoginRequiredMixin, StorefrontView, PageTitleMixin, TemplateV
             for lot in points.list_open_lots(account_id=account.pk)
             if lot.pending or lot.expires_at > self.now
         ]
+        birthday = read_birthday(member_id=account.member_id, now=self.now)
+        if birthday.day or has_presents(policy=policy, member_id=account.member_id, now=self.now):
+            context["birthday"] = birthday
         context.update(
             account=account,
             is_frozen=account.status == account.Status.FROZEN,

@@ -123,7 +123,7 @@ def read_perks(*, user_id: int | None, now: datetime) -> Entitlements:
         member_id = member_id or member
         if grant_id is None:
             tier_code, version_number = held or "", row[9]
-        if kind not in perks or not _are_readable(kind, parameters):
+        if kind not in perks or not are_readable(kind, parameters):
             continue
         left = None if allowed is None else max(allowed - (used or 0), 0)
         if grant_id is None:
@@ -159,7 +159,7 @@ def read_perks(*, user_id: int | None, now: datetime) -> Entitlements:
     )
 
 
-def _are_readable(kind: str, parameters: Any) -> bool:
+def are_readable(kind: str, parameters: Any) -> bool:
     """Details that were stored under other rules than today's give nothing, instead of an error."""
     if not isinstance(parameters, dict):
         return False

@@ -343,13 +343,21 @@ class PerkGrant(models.Model):
 
 class ProductAccess(models.Model):
     """
-    A product, or a category with all below it, that not everybody may buy: until ``opens_at`` only who has
-    early access, and for ever only who has access to exclusive products when it is empty. Variants follow
-    their parent. Ids of the shop's rows, no keys to them.
+    A product, a category with all below it, or a range, that not everybody may buy: until ``opens_at`` only
+    who has early access, and for ever only who has access to exclusive products when it is empty. Variants
+    follow their parent. Products and categories are ids of the shop's rows, no keys to them.
     """
 
     product_id = models.PositiveBigIntegerField(_("product"), null=True, blank=True, db_index=True)
     category_id = models.PositiveBigIntegerField(_("category"), null=True, blank=True, db_index=True)
+    range = models.ForeignKey(
+        "offer.Range",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("range of products"),
+    )
     opens_at = models.DateTimeField(
         _("for everybody from"), null=True, blank=True, help_text=_("Empty: never, for members only.")
     )
@@ -360,14 +368,23 @@ class ProductAccess(models.Model):
         verbose_name_plural = _("access to products")
         constraints = [
             models.CheckConstraint(
-                condition=Q(product_id__isnull=False, category_id__isnull=True)
-                | Q(product_id__isnull=True, category_id__isnull=False),
+                condition=Q(product_id__isnull=False, category_id__isnull=True, range__isnull=True)
+                | Q(product_id__isnull=True, category_id__isnull=False, range__isnull=True)
+                | Q(product_id__isnull=True, category_id__isnull=True, range__isnull=False),
                 name="loyalty_access_of_one",
             )
         ]
 
     def __str__(self) -> str:
-        what = f"product {self.product_id}" if self.product_id else f"category {self.category_id}"
+        what = next(
+            f"{kind} {pk}"
+            for kind, pk in (
+                ("product", self.product_id),
+                ("category", self.category_id),
+                ("range", self.range_id),
+            )
+            if pk
+        )
         return f"{what} – {self.opens_at:%Y-%m-%d %H:%M}" if self.opens_at else what
 
 

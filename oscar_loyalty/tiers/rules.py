@@ -149,12 +149,26 @@ def fold(
     known = [one for one in contributions if one.occurred_at <= now]
     coming = [one.occurred_at for one in contributions[len(known) :]]
     run = _Run(known, overrides=overrides, joined_at=joined_at, time_zone=time_zone, now=now)
-    in_force = _join_equal([(begin, scheme) for begin, scheme in schemes if begin <= now])
-    for number, (begin, scheme) in enumerate(in_force):
-        end = in_force[number + 1][0] if number + 1 < len(in_force) else FAR_FUTURE
-        if end > joined_at:
-            run.live_under(scheme, begin=max(begin, joined_at), end=end)
+    run.live(schemes)
     return run.standing(next_known=min(coming, default=FAR_FUTURE))
+
+
+def changes_until(
+    now: datetime,
+    *,
+    contributions: Iterable[Contribution],
+    schemes: Schemes,
+    joined_at: datetime,
+    time_zone: str,
+) -> Sequence[Change]:
+    """
+    Every change that :func:`fold` tells, and nothing of what is to come: for whoever asks for very many
+    members. Nothing that staff gave.
+    """
+    known = sorted([one for one in contributions if one.occurred_at <= now], key=lambda one: one.occurred_at)
+    run = _Run(known, overrides=(), joined_at=joined_at, time_zone=time_zone, now=now)
+    run.live(schemes)
+    return run.changes
 
 
 def _join_equal(schemes: Schemes) -> list[tuple[datetime, Scheme | None]]:
@@ -190,11 +204,19 @@ class _Run:
         self._short_from: datetime | None = None
         self._code = ""
         self._since = joined_at
-        self._changes: list[Change] = []
+        self.changes: list[Change] = []
         self._window: _Window | None = None
         self._ahead: list[datetime] = []
 
-    def live_under(self, scheme: Scheme | None, *, begin: datetime, end: datetime) -> None:
+    def live(self, schemes: Schemes) -> None:
+        """Under one scheme after the other, until now."""
+        in_force = _join_equal([(begin, scheme) for begin, scheme in schemes if begin <= self._now])
+        for number, (begin, scheme) in enumerate(in_force):
+            end = in_force[number + 1][0] if number + 1 < len(in_force) else FAR_FUTURE
+            if end > self._joined_at:
+                self._live_under(scheme, begin=max(begin, self._joined_at), end=end)
+
+    def _live_under(self, scheme: Scheme | None, *, begin: datetime, end: datetime) -> None:
         """From ``begin`` to before ``end``, or to now if that is earlier."""
         self._take_over(scheme)
         if scheme is None:
@@ -219,7 +241,7 @@ class _Run:
                 since=self._since,
                 qualified=NOTHING,
                 due_at=next_known,
-                changes=tuple(self._changes),
+                changes=tuple(self.changes),
             )
         scheme, window = self._scheme, self._window
         now = Standing(
@@ -229,7 +251,7 @@ class _Run:
             qualified=window.qualified(self._now),
             due_at=min(self._next(self._ahead), next_known),
             counts_until=window.counts_until(self._now),
-            changes=tuple(self._changes),
+            changes=tuple(self.changes),
         )
         return self._look_ahead(now)
 
@@ -327,7 +349,7 @@ class _Run:
                 ),
                 "",
             )
-        self._changes.append(
+        self.changes.append(
             Change(at=moment, from_code=self._code, to_code=code, reason=reason, order_ref=order_ref)
         )
         self._code, self._since = code, moment

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from oscar.test import factories
 
 from oscar_loyalty.programmes.models import ProgrammeVersion
 from oscar_loyalty.tiers.models import PerkGrant, ProductAccess, Tier, TierPerk
@@ -126,8 +127,16 @@ def test_who_may_only_look_gives_and_takes_nothing(clerk, make_member, programme
     assert client.post(change, {"take_back": "on", "take_back_reason": "x"}).status_code == 403
 
 
-def test_access_names_a_product_or_a_category_that_is_there(admin_client):
+def test_access_names_a_product_a_category_or_a_range_that_is_there(admin_client):
     url = reverse("admin:oscar_loyalty_productaccess_add")
-    assert "Name a product or a category." in admin_client.post(url, {}).content.decode()
+    named = factories.RangeFactory(name="Tea")
+    own = factories.RangeFactory(name="Own", proxy_class="shop.ranges.Own")
+    for wrong in ({}, {"product_id": 7, "range": named.pk}):
+        said = admin_client.post(url, wrong).content.decode()
+        assert "Name a product, a category or a range, one of them." in said
+    assert "That choice is not one of" in admin_client.post(url, {"range": own.pk}).content.decode()
     assert "There is none with this number." in admin_client.post(url, {"product_id": 7}).content.decode()
     assert not ProductAccess.objects.exists()
+    admin_client.post(url, {"range": named.pk})
+    assert ProductAccess.objects.get().range == named
+    assert "Tea" in admin_client.get(reverse("admin:oscar_loyalty_productaccess_changelist")).content.decode()

@@ -5,7 +5,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from oscar_loyalty.tiers.models import Tier, TierOverride, TierScheme, TierStatus
+from oscar_loyalty.tiers.models import Tier, TierOverride, TierPerk, TierScheme, TierStatus
 from oscar_loyalty.tiers.services import give_tier
 from tests.tiers.world import publish, publish_tiers
 
@@ -110,3 +110,21 @@ def test_where_members_stand_is_shown_and_what_staff_gave_is_ended(admin_client,
     override.refresh_from_db()
     assert override.ended_at is not None
     assert TierStatus.objects.get().tier_code == ""
+
+
+def test_lists_are_filtered_by_the_names_of_tiers(admin_client, programme):
+    publish_tiers(programme, at=timezone.now())
+    TierPerk.objects.create(version=Tier.objects.first().version, tier_code="gold", kind="FREE_RETURNS")
+    TierPerk.objects.create(version=Tier.objects.first().version, tier_code="bronze", kind="FREE_RETURNS")
+    page = admin_client.get(
+        reverse("admin:oscar_loyalty_tierperk_changelist"),
+        {"tier": "gold"},
+        headers={"accept-language": "en"},
+    )
+    filters = next(spec for spec in page.context["cl"].filter_specs if spec.title == "tier")
+    assert ("gold", "Gold") in filters.lookup_choices
+    assert ("bronze", "bronze") in filters.lookup_choices, "a tier that there is no longer"
+    assert [perk.tier_code for perk in page.context["cl"].queryset] == ["gold"]
+    for name in ("tierstatus", "tieroverride"):
+        address = reverse(f"admin:oscar_loyalty_{name}_changelist")
+        assert admin_client.get(address, {"tier": "gold"}).status_code == 200

@@ -377,7 +377,11 @@ class TestSimulating:
         job.result["tiers"] = {"codes": ["", "gold"], "moves": [["", "gold", 7]]}
         job.result["is_outdated"] = True
         job.save()
+        draft.tiers.create(
+            code="gold", name_de="Gold", name_en="Golden", rank=1, entry_threshold=9, keep_threshold=9
+        )
         text = text_of(self.page(admin_client, job))
+        assert '<th scope="col">Golden</th>' in text
         assert "<strong>7</strong>" in text
         assert "no tier" in text
         assert "was changed while it was simulated" in text

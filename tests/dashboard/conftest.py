@@ -25,6 +25,7 @@ EVERYTHING = (
     "view_deliverypromise",
     "change_deliverypromise",
     "override_tier",
+    "change_birthday",
 )
 
 

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.host
 NEEDS = {
     "overview": [{"view_member"}],
     "tiers": [{"view_member", "view_tier"}],
+    "tier-preview": [{"view_member", "view_tier"}],
     "members": [{"view_member"}],
     "member": [{"view_member"}],
     "ledger": [{"view_member", "view_entry"}],
@@ -41,6 +42,7 @@ NEEDS = {
     "audit": [{"view_member", "view_entry"}],
     "tier-give": [{"view_member", "override_tier"}],
     "tier-end": [{"view_member", "override_tier"}],
+    "birthday": [{"view_member", "change_birthday"}],
     "merges": [{"view_member", "view_membermerge"}],
     "deliveries": [{"view_member", "view_deliverypromise"}],
     "delivery-arrived": [{"view_member", "view_deliverypromise", "change_deliverypromise"}],
@@ -105,6 +107,7 @@ def addresses(make_member):
         "merges": (),
         "deliveries": (),
         "tiers": (),
+        "tier-preview": (),
         "delivery-arrived": (promised.pk,),
         "merge": (merge.pk,),
         "merge-decide": (merge.pk,),

@@ -451,16 +451,15 @@ rates = st.builds(
 )
 purchases = st.lists(
     st.builds(
-        Line,
-        ref=st.just(""),
-        amount=money,
+        line,
+        money,
         excluded=st.booleans(),
         quantity=st.integers(1, 5),
         product_class_id=st.sampled_from([1, 2]),
         is_shipping=st.sampled_from([False, False, True]),
     ),
     max_size=5,
-).map(lambda lines: [replace(one, ref=f"line:{number}") for number, one in enumerate(lines)])
+).map(lambda lines: [one._replace(ref=f"line:{number}") for number, one in enumerate(lines)])
 limits = st.one_of(st.none(), st.integers(0, 60))
 factors = st.decimals(min_value=1, max_value=4, places=2).map(str)
 picked = st.sampled_from([{}, {}, {"product_class_ids": [1]}, {"minimum_value": {"EUR": "50"}}])
@@ -562,7 +561,7 @@ def test_the_sum_loses_less_than_one_point_by_rounding(lines, rate, rules, multi
 def test_who_pays_more_never_earns_less(lines, rate, rules, multipliers, which, more):
     facts = context(multipliers=multipliers)
     dearer = [
-        replace(one, amount=one.amount + more) if number == which else one for number, one in enumerate(lines)
+        one._replace(amount=one.amount + more) if number == which else one for number, one in enumerate(lines)
     ]
     before = judge(lines=lines, rate=rate, context=facts, rules=rules).earning.points
     assert judge(lines=dearer, rate=rate, context=facts, rules=rules).earning.points >= before

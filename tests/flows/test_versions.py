@@ -347,6 +347,50 @@ def test_what_changes_is_said_part_by_part(live, draft):
     assert compare_versions(live, draft)[-1].key == "silver FREE_SHIPPING"
 
 
+def test_rules_and_perks_are_compared_as_sentences(live, draft):
+    category = get_model("catalogue", "Category").add_root(name="Books")
+    tier(live, "silver", 1, entry=100)
+    live.tier_perks.create(
+        tier_code="silver", kind="FREE_SHIPPING", parameters={"minimum": "29.00", "currency": "EUR"}
+    )
+    live.earning_rules.create(
+        code="books",
+        name="Books",
+        kind="MULTIPLIER",
+        parameters={"factor": "2"},
+        conditions={"category_ids": [category.pk], "tiers": ["silver"]},
+    )
+    draft = create_draft(based_on=live)
+    draft.tier_perks.update(parameters={})
+    draft.earning_rules.update(parameters={"factor": "3"}, cap_order_points=50, position=7)
+    said = {change[1]: change[2] for change in lines(live, draft)}
+    before = "2 times the usual points; for the categories Books and below; for members of Silver"
+    after = (
+        "3 times the usual points; for the categories Books and below; for members of Silver; "
+        "at most 50 points per order"
+    )
+    assert said["Earning rule “Books”"] == [("What it does", before, after), ("Position", "0", "7")]
+    assert said["Perk of a tier “silver: FREE_SHIPPING”"] == [
+        ("What it does", "Free delivery for orders from €29.00", "Free delivery")
+    ]
+
+
+def test_a_rule_that_nobody_can_read_is_compared_by_its_values(live, draft):
+    live.earning_rules.create(code="gone", name="Gone", kind="OF_A_PLUGIN", parameters={"a": 1})
+    draft = create_draft(based_on=live)
+    draft.earning_rules.update(parameters={"a": 2})
+    assert [change[2] for change in lines(live, draft)] == [[("Details", "a: 1", "a: 2")]]
+
+
+def test_the_status_that_points_wait_for_is_said_as_somebody_has_translated_it(live, draft):
+    # A word that Django itself has translated.
+    ProgrammeVersion.objects.filter(pk=draft.pk).update(spendable_status="Monday")
+    draft.refresh_from_db()
+    with translation.override("de"):
+        [(_what, _headline, [status])] = lines(live, draft)
+    assert status[2] == "Montag"
+
+
 def test_a_scheme_is_compared_in_the_words_of_its_choices(live, draft):
     TierScheme.objects.create(version=live)
     TierScheme.objects.create(version=draft, metric="ORDERS")

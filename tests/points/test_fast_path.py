@@ -27,7 +27,8 @@ from .test_statements import LATER, award, capture, hold, statements
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
-migration = import_module("oscar_loyalty.migrations.0003_postgresql_functions")
+functions = import_module("oscar_loyalty.migrations.0003_postgresql_functions")
+award_function = import_module("oscar_loyalty.migrations.0006_award_with_several_rules")
 DAY = timedelta(days=1)
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
@@ -55,6 +56,32 @@ def test_each_booking_is_one_statement(account):
     assert_ledger_balanced(account)
 
 
+def test_an_order_with_several_rules_is_one_statement_too(account):
+    assert fast.is_available()
+    by_rule = {("line:1", "PURCHASE"): 40, ("line:1", "double"): 20, ("line:2", "TIER"): 40}
+    fast._time_zones.clear()
+    with statements() as sent:
+        entry = services.award_points(
+            account_id=account.pk,
+            points=100,
+            idempotency_key="purchase:1",
+            source_ref="order:1",
+            active_at=NOW + DAY,
+            expiry_months=None,
+            unit_value=Decimal("0.01"),
+            currency="EUR",
+            lines=[
+                LineEarning(ref=ref, basis=Decimal(60), points=points, rule_code=code)
+                for (ref, code), points in by_rule.items()
+            ],
+            now=NOW,
+        )
+    assert len(sent) == 1, sent
+    rows = EarnedLine.objects.filter(entry_id=entry.pk)
+    assert {(row.line_ref, row.rule_code): row.points for row in rows} == by_rule
+    assert_ledger_balanced(account)
+
+
 def test_another_time_zone_than_the_last_programme_s_costs_one_more_statement(account):
     assert fast.is_available()
     fast._time_zones.clear()
@@ -67,7 +94,8 @@ def test_another_time_zone_than_the_last_programme_s_costs_one_more_statement(ac
     assert set(Lot.objects.values_list("expires_at", flat=True)) == {midnight}
 
 
-def test_without_its_functions_the_portable_path_books(account):
+@pytest.mark.parametrize("migration", [functions, award_function], ids=["all", "award"])
+def test_without_its_functions_the_portable_path_books(account, migration):
     with connection.schema_editor() as editor:
         migration.remove(None, editor)
         migration.remove(None, editor)
@@ -84,14 +112,16 @@ def test_without_its_functions_the_portable_path_books(account):
 
 def test_a_function_that_fails_is_said_and_the_portable_path_books(account, caplog):
     """A programme error in a function must not cost a sale; nor may it stay unseen."""
-    sql = migration.SQL.read_text().replace("oscar_loyalty_outboxmessage (", "oscar_loyalty_no_such_table (")
+    sql = award_function.SQL.read_text().replace(
+        "oscar_loyalty_outboxmessage (", "oscar_loyalty_no_such_table ("
+    )
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql)
         award(account, 100, number=1, active_at=NOW + DAY)
         assert "oscar_loyalty_no_such_table" in caplog.text
         assert_ledger_balanced(account)
         assert account.pending == 100
-        cursor.execute(migration.SQL.read_text())
+        cursor.execute(award_function.SQL.read_text())
 
 
 # The same sequence twice
@@ -99,6 +129,7 @@ def test_a_function_that_fails_is_said_and_the_portable_path_books(account, capl
 points = st.integers(1, 300)
 refs = st.sampled_from(["basket:1", "basket:2"])
 orders = st.sampled_from(["100", "101", "102", "103", "ä–1\n", "1" * 200])
+rule_codes = st.sampled_from(["PURCHASE", "PURCHASE", "double", "TIER", "", "Ä" * 33])
 awkward = st.sampled_from([0, -1, True, 1.5, "1", 10**12 + 1])
 
 step = st.one_of(
@@ -110,6 +141,7 @@ step = st.one_of(
         st.sampled_from([None, 1, 12]),
         st.integers(0, 3),
         st.sampled_from(["EUR", "EUR", "EUR", "EURO"]),
+        st.lists(rule_codes, min_size=1, max_size=3),
     ),
     st.tuples(st.just("hold"), refs, points, st.sampled_from(["EUR", "EUR", "CHF", 'É"1', "LONG"])),
     st.tuples(st.just("hold"), refs, points, st.just("EUR")),
@@ -128,10 +160,10 @@ step = st.one_of(
 
 # Every booking of an ordinary month, so that no run of the test consists of refusals only.
 ORDINARY = [
-    ("award", 1, 300, 0 * DAY, 12, 0, "EUR"),
-    ("award", 2, 200, DAY, 12, 3, "EUR"),
-    ("award", 3, 100, None, None, 1, "EUR"),
-    ("award", 2, 200, DAY, 12, 3, "EUR"),
+    ("award", 1, 300, 0 * DAY, 12, 0, "EUR", ["PURCHASE"]),
+    ("award", 2, 200, DAY, 12, 3, "EUR", ["PURCHASE", "double"]),
+    ("award", 3, 100, None, None, 1, "EUR", ["PURCHASE"]),
+    ("award", 2, 200, DAY, 12, 3, "EUR", ["PURCHASE", "double"]),
     ("hold", "basket:1", 50, "EUR"),
     ("hold", "basket:1", 120, "EUR"),
     ("hold", "basket:2", 500, "EUR"),
@@ -160,7 +192,10 @@ class Run:
         except (ValueError, TypeError, DatabaseError) as error:
             return type(error).__name__, UUID.sub("#", str(error).partition("\n")[0])
 
-    def award(self, number, points, wait, months, lines, currency):
+    def award(self, number, points, wait, months, lines, currency, rules):
+        """Each line by one rule after the other, as an order with several rules is booked."""
+        codes = list(dict.fromkeys(rules))
+        shares = share_out(points, [Fraction(1)] * (lines * len(codes)))
         return services.award_points(
             account_id=self.account.pk,
             points=points,
@@ -172,8 +207,9 @@ class Run:
             unit_value=Decimal("0.012345678912"),
             currency=currency,
             lines=[
-                LineEarning(ref=f"{line}", basis=Decimal("1.005"), points=share)
-                for line, share in enumerate(share_out(points, [Fraction(1)] * lines))
+                LineEarning(ref=f"{line}", basis=Decimal("1.005"), points=share, rule_code=code)
+                for line in range(lines)
+                for code, share in zip(codes, shares[line * len(codes) :], strict=False)
             ],
             explanation={"rule": "Käufe \N{BANKNOTE WITH EURO SIGN}", "number": number},
             now=self.now,
@@ -330,7 +366,8 @@ def test_both_paths_answer_and_write_the_same(steps):
 
     def watch(*arguments):
         row = ask(*arguments)
-        booked.append(row is not None)
+        if row is None or row[0] != "zone":  # a wrong guess, after whichever test ran before
+            booked.append(row is not None)
         return row
 
     with pytest.MonkeyPatch.context() as patch:

@@ -205,7 +205,7 @@ def test_lines_share_what_they_earn_as_exact_fractions_would(amounts, rate):
 @given(amounts=st.lists(money, min_size=1, max_size=8), extra=money, rate=rates)
 def test_buying_more_never_earns_less(amounts, extra, rate):
     lines = [LineBasis(ref=str(number), amount=amount) for number, amount in enumerate(amounts)]
-    more = [replace(lines[0], amount=lines[0].amount + extra), *lines[1:]]
+    more = [lines[0]._replace(amount=lines[0].amount + extra), *lines[1:]]
     assert points_for_lines(more, rate=rate).points >= points_for_lines(lines, rate=rate).points
 
 

@@ -23,6 +23,7 @@ Category = get_model("catalogue", "Category")
 ConditionalOffer = get_model("offer", "ConditionalOffer")
 Order = get_model("order", "Order")
 Product = get_model("catalogue", "Product")
+Range = get_model("offer", "Range")
 
 
 class MembersFirst(LoyaltyStrategyMixin, world.PricesWithTax):
@@ -91,6 +92,64 @@ def test_variants_and_categories_follow_what_is_above_them(tiers):
     assert find_closed(now=timezone.now(), product_ids=[other.pk]) == {}
     visible = only_visible(Product.objects.all(), entitled=NOTHING, now=timezone.now())
     assert list(visible) == [other]
+
+
+@pytest.mark.database
+def test_a_range_is_closed_with_all_that_oscar_says_is_in_it(tiers):
+    top = Category.add_root(name="Tea")
+    parent = factories.create_product(structure="parent")
+    by_category, by_class, left_out, other = (world.make_product() for _ in range(4))
+    child = factories.create_product(structure="child", parent=parent)
+    top.add_child(name="Green").product_set.add(by_category, left_out)
+    by_class.product_class = factories.ProductClassFactory(name="Cups")
+    by_class.save()
+    some = factories.RangeFactory(name="some")
+    some.included_categories.add(top)
+    some.included_products.add(parent)
+    some.classes.add(by_class.product_class)
+    some.excluded_products.add(left_out)
+    later = timezone.now() + timedelta(hours=1)
+    rule = ProductAccess.objects.create(range=some, opens_at=later)
+    now = timezone.now()
+    closed = find_closed(now=now)
+    assert set(closed) == {parent.pk, child.pk, by_category.pk, by_class.pk}
+    assert {reason.opens_at for reason in closed.values()} == {later}
+    assert set(only_visible(Product.objects.all(), entitled=NOTHING, now=now)) == {left_out, other}
+    everything = factories.RangeFactory(name="all but tea", includes_all_products=True)
+    everything.excluded_categories.add(top)
+    rule.range, rule.opens_at = everything, None
+    rule.save()
+    closed = find_closed(now=now)
+    assert set(closed) == {parent.pk, child.pk, by_class.pk, other.pk}
+    assert all(reason.is_exclusive for reason in closed.values())
+
+
+def test_a_range_with_a_class_of_the_shop_closes_nothing(tiers):
+    world.make_product()
+    own = factories.RangeFactory(includes_all_products=True)
+    Range.objects.filter(pk=own.pk).update(proxy_class="shop.ranges.Own")
+    ProductAccess.objects.create(range=own)
+    assert find_closed(now=timezone.now()) == {}
+
+
+def test_what_is_in_a_closed_range_is_guarded_like_any_other(tiers):
+    product = world.make_product()
+    tea = factories.RangeFactory(name="tea")
+    tea.included_products.add(product)
+    ProductAccess.objects.create(range=tea)
+    basket = world.make_basket(member_of("silver", tiers))
+    basket.add_product(product)
+    assert product.title not in titles(world.load(basket))
+    basket = world.make_basket(member_of("gold", tiers))
+    basket.add_product(product)
+    assert product.title in titles(world.load(basket))
+
+
+def test_a_rule_ends_with_its_range(tiers):
+    tea = factories.RangeFactory()
+    ProductAccess.objects.create(range=tea)
+    tea.delete()
+    assert not ProductAccess.objects.exists()
 
 
 @pytest.mark.database
@@ -208,3 +267,22 @@ def test_the_guard_costs_guests_one_statement_and_members_none_besides_their_per
         without = count(lambda basket=basket: show(basket))
         settings.OSCAR_LOYALTY_ENABLED = True
         assert with_guard - without <= most
+
+
+@pytest.mark.database
+@pytest.mark.parametrize("lines", [1, 10])
+def test_guard_member_price_and_another_offer_cost_three_statements_together(tiers, settings, lines):
+    """The owner's perks, what is known of the products, and which offers combine."""
+    everything = factories.RangeFactory(includes_all_products=True)
+    make_tiers(tiers, gold=[("MEMBER_PRICE", {"percent": "10", "range": everything.pk})])
+    close(world.make_product())
+    world.make_discount(10, exclusive=False)
+    basket = world.make_basket(
+        member_of("gold", tiers), [(f"{price}.00", 1, 19) for price in range(20, 20 + lines)]
+    )
+    assert sum(bool(one["discount"]) for one in show(basket).offer_applications) == 2
+    with_perks = count(lambda: show(basket))
+    settings.OSCAR_LOYALTY_ENABLED = False
+    without = count(lambda: show(basket))
+    # One of them is that of points, which members pay in any basket.
+    assert with_perks - without - 1 == 3

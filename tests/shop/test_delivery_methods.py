@@ -3,7 +3,6 @@
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from types import SimpleNamespace
 
 import pytest
 import time_machine
@@ -13,7 +12,7 @@ from oscar.test import factories
 
 from oscar_loyalty.delivery.lockers import LockerRefused
 from oscar_loyalty.delivery.models import DeliveryPromise
-from oscar_loyalty.shop import delivery
+from oscar_loyalty.shop import perks
 from oscar_loyalty.shop.delivery import (
     DeliveryDay,
     DeliveryMethodsMixin,
@@ -22,6 +21,7 @@ from oscar_loyalty.shop.delivery import (
     list_methods,
     tidy_address_of_locker,
 )
+from oscar_loyalty.tiers.entitlements import Entitlement, Entitlements
 from tests.rest_api.conftest import make_customer
 
 from . import parcels, world
@@ -156,9 +156,11 @@ def holder(monkeypatch, *kinds):
 
     def find_entitlements(*, user_id, now):
         calls.append(user_id)
-        return SimpleNamespace(find=lambda kind: kind if kind in kinds else None)
+        return Entitlements(
+            all=tuple(Entitlement(kind=kind, parameters={}, tier_code="gold") for kind in kinds)
+        )
 
-    monkeypatch.setattr(delivery, "_find_entitlements", find_entitlements)
+    monkeypatch.setattr(perks, "find_entitlements", find_entitlements)
     return calls
 
 

@@ -284,10 +284,31 @@ def test_the_basket_tells_what_is_missing_to_free_delivery(silver):
 def test_the_basket_tells_what_is_saved_and_what_a_better_tier_gets(silver):
     hints = hints_of(world.make_basket(silver.user), language="de")
     assert (hints.saved, hints.tier_name, hints.free_delivery) == (Decimal("4.90"), "Silber", None)
-    assert [(missed.tier_name, missed.kind) for missed in hints.missed] == [
-        ("Gold", "FREE_SHIPPING"),
-        ("Gold", "EXPRESS_AT_STANDARD"),
-    ]
+    assert [(missed.tier_name, missed.kind) for missed in hints.missed] == [("Gold", "EXPRESS_AT_STANDARD")]
+
+
+@pytest.mark.parametrize(
+    ("price", "method", "is_told"),
+    [
+        # The delivery that is shown costs something, or it is another one that gold has free.
+        ("16.60", "standard", True),
+        ("30.00", "express", True),
+        ("30.00", "standard", False),
+        ("16.60", "pick-up", True),
+    ],
+)
+def test_nobody_is_told_of_free_delivery_where_it_is_free(silver, price, method, is_told):
+    hints = hints_of(world.make_basket(silver.user, [(price, 1, 19)]), method=method)
+    assert ("FREE_SHIPPING" in [missed.kind for missed in hints.missed]) == is_told
+
+
+def test_free_delivery_of_another_method_is_told_beside_one_that_is_free(silver):
+    TierPerk.objects.filter(tier_code="gold", kind="FREE_SHIPPING").update(
+        parameters={"methods": ["express"]}
+    )
+    TierPerk.objects.filter(tier_code="silver").delete()
+    hints = hints_of(world.make_basket(silver.user), method="pick-up")
+    assert ("Gold", "FREE_SHIPPING") in [(missed.tier_name, missed.kind) for missed in hints.missed]
 
 
 def test_guests_see_what_they_miss(silver):

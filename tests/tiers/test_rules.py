@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from oscar_loyalty.programmes.rules import FAR_FUTURE
 from oscar_loyalty.tiers.periods import Periods, add_months, after_grace, counts_until
-from oscar_loyalty.tiers.rules import Contribution, Override, Scheme, TierRule, fold
+from oscar_loyalty.tiers.rules import Contribution, Override, Scheme, TierRule, changes_until, fold
 
 from .oracle import Oracle
 from .strategies import DAYS, START, lives, moments
@@ -84,6 +84,16 @@ def test_the_fold_says_what_looking_at_every_day_says(life, now):
     assert standing.qualified == counts
     assert [(one.at, one.from_code, one.to_code) for one in standing.changes] == changes
     assert standing.since == (changes[-1][0] if changes else life["joined_at"])
+
+
+@given(lives(), moments)
+def test_changes_alone_are_those_of_the_fold(life, now):
+    now = max(now, life["joined_at"])
+    del life["overrides"]
+    changes = changes_until(now, **life)
+    standing = fold(**life, overrides=(), now=now)
+    assert tuple(changes) == standing.changes
+    assert standing.tier_code == (changes[-1].to_code if changes else "")
 
 
 @given(lives(), moments)
