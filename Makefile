@@ -21,7 +21,7 @@ run-full: ## The same on PostgreSQL and Redis, with a worker and a schedule (DAT
 test: ## Run the whole suite, and the lanes of whatever database, broker and browser is here
 	@$(PYTHON) -m sandbox.tools.lanes
 
-nightly: ## Search long: 2,000 histories (EXAMPLES) and 50 rounds of each race (ROUNDS) on every engine here
+nightly: ## Search long: 2,000 histories of points, returns and refunds (EXAMPLES) and 50 rounds of each race (ROUNDS) on every engine here
 	@$(PYTHON) -m sandbox.tools.nightly
 
 mutation: ## Change the ledger's code in every small way and list what no test notices (MODULES)

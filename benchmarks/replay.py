@@ -23,8 +23,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks import reckoning
 from benchmarks.scratch import scratch_shop
@@ -192,7 +194,7 @@ def replay(
         code="replay", defaults={"name": "Replay", "time_zone": TIME_ZONE}
     )
     accounts: dict[str, int] = {}
-    entries: dict[str, object] = {}
+    entries: dict[str, Any] = {}
     started = shown = time.monotonic()
     for position, event in enumerate(events, start=1):
         if event.customer not in accounts:
@@ -233,7 +235,7 @@ def replay_in_processes(events: Sequence[Purchase | Return], *, processes: int) 
     return booked
 
 
-def _book(event: Purchase | Return, *, account_id: int, entries: dict[str, object]) -> None:
+def _book(event: Purchase | Return, *, account_id: int, entries: dict[str, Any]) -> None:
     from oscar_loyalty.points.rules import LineBasis, points_for_lines
     from oscar_loyalty.points.services import award_points, clawback_points
     from oscar_loyalty.programmes.rules import Rate
@@ -241,11 +243,16 @@ def _book(event: Purchase | Return, *, account_id: int, entries: dict[str, objec
     if isinstance(event, Return):
         earned = entries.get(event.invoice)
         if earned is not None:
+            basis = {line.line_ref: line.basis for line in earned.lines.all()}
             clawback_points(
                 account_id=account_id,
                 earned=earned,
                 idempotency_key=f"return:{event.number}:{event.invoice}",
-                lines={ref: Decimal(cents) / 100 for ref, cents in event.returned},
+                shares={
+                    ref: Fraction(cents, 100) / Fraction(basis[ref])
+                    for ref, cents in event.returned
+                    if basis[ref]
+                },
                 now=event.at,
             )
         return

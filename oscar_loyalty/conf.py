@@ -7,6 +7,9 @@ from typing import Any
 
 from django.conf import settings as django_settings
 
+#: Makes return labels unless the shop names a provider of its own.
+OWN_PROVIDER = "oscar_loyalty.returns.pdf_labels.PdfLabels"
+
 
 class LoyaltySettings:
     @staticmethod
@@ -162,6 +165,38 @@ class LoyaltySettings:
         promised; none unless it is set."""
         return int(self._get("LATE_POINTS", 0))
 
+    # Returns
+
+    @property
+    def return_address(self) -> tuple[str, ...]:
+        """``OSCAR_LOYALTY_RETURN_ADDRESS``: lines of the address that goods are sent back to; without it no
+        label is made."""
+        return tuple(self._get("RETURN_ADDRESS", ()))
+
+    @property
+    def label_provider(self) -> str:
+        """``OSCAR_LOYALTY_LABEL_PROVIDER``: dotted path of the class that makes return labels; the app's own
+        prints an address label without postage."""
+        return str(self._get("LABEL_PROVIDER", OWN_PROVIDER))
+
+    @property
+    def label_font(self) -> str:
+        """``OSCAR_LOYALTY_LABEL_FONT``: file of a TrueType font for the app's own labels, for a shop whose
+        customers write in other scripts; empty: one for Western Europe."""
+        return str(self._get("LABEL_FONT", ""))
+
+    @property
+    def return_photo_days(self) -> int:
+        """``OSCAR_LOYALTY_RETURN_PHOTO_DAYS``: for how many days after the end of a return its pictures are
+        kept."""
+        return int(self._get("RETURN_PHOTO_DAYS", 180))
+
+    @property
+    def return_url(self) -> str:
+        """``OSCAR_LOYALTY_RETURN_URL``: page of a headless shop where guests return an order, ``{token}`` in
+        it stands for what the API wants; empty: the app's own page."""
+        return str(self._get("RETURN_URL", ""))
+
     # REST API
 
     @property
@@ -175,6 +210,9 @@ class LoyaltySettings:
             "write": "30/min",
             "claim": "10/min",
             "transfer": "10/hour",
+            "withdrawal": "20/hour",
+            "return_link": "10/hour",
+            "warehouse": "600/min",
             **chosen,
         }
 

@@ -34,7 +34,9 @@ LOYALTY_DASHBOARD_NAVIGATION: dict[str, Any] = {
         _entry(_("Ledger"), "loyalty-ledger"),
         _entry(_("Reservations"), "loyalty-holds"),
         _entry(_("Adjustments"), "loyalty-adjustments"),
+        _entry(_("Goodwill"), "loyalty-goodwill-list"),
         _entry(_("Merges"), "loyalty-merges"),
         _entry(_("Deliveries"), "loyalty-deliveries"),
+        _entry(_("Returns"), "loyalty-returns"),
     ],
 }

@@ -6,6 +6,7 @@ from oscar_loyalty.jobs.models import JobPart, JobRun
 from oscar_loyalty.members.models import Birthday, ClaimedOrder, Consent, Member
 from oscar_loyalty.outbox.models import OutboxMessage
 from oscar_loyalty.payments.models import CardPayment, StripeEvent
+from oscar_loyalty.payments.refund_models import Refund
 from oscar_loyalty.points.audit_models import AuditFinding, AuditRun, AuditShard
 from oscar_loyalty.points.models import (
     Account,
@@ -19,6 +20,17 @@ from oscar_loyalty.points.models import (
     Posting,
 )
 from oscar_loyalty.programmes.models import ConversionRate, CurrencyRate, Programme, ProgrammeVersion
+from oscar_loyalty.returns.models import (
+    Goodwill,
+    GoodwillBudget,
+    Return,
+    ReturnEvent,
+    ReturnLabel,
+    ReturnLine,
+    ReturnPhoto,
+    ReturnPolicy,
+    Withdrawal,
+)
 from oscar_loyalty.shop.bonus_models import OfferBonus, OrderBonus
 from oscar_loyalty.tiers.models import (
     OrderPerks,
@@ -68,6 +80,8 @@ __all__ = [
     "ExpiryWarning",
     "GiftBenefit",
     "GiftCondition",
+    "Goodwill",
+    "GoodwillBudget",
     "Hold",
     "JobPart",
     "JobRun",
@@ -92,6 +106,13 @@ __all__ = [
     "PromiseBenefit",
     "PromiseCondition",
     "QualifyingEntry",
+    "Refund",
+    "Return",
+    "ReturnEvent",
+    "ReturnLabel",
+    "ReturnLine",
+    "ReturnPhoto",
+    "ReturnPolicy",
     "RuleBudget",
     "ShippingPerkBenefit",
     "ShippingPerkCondition",
@@ -105,4 +126,5 @@ __all__ = [
     "TierStatus",
     "TiersOfVersion",
     "WaitingOrder",
+    "Withdrawal",
 ]

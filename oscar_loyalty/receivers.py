@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +16,23 @@ from oscar.core.loading import get_class, get_model
 
 from oscar_loyalty import tasks
 from oscar_loyalty.conf import loyalty_settings
-from oscar_loyalty.flows import claims, deliveries, redemption, rule_news, tier_notices
+from oscar_loyalty.flows import (
+    claims,
+    deliveries,
+    goodwill,
+    redemption,
+    return_access,
+    return_labels,
+    return_mails,
+    return_sweep,
+    returns,
+    rule_news,
+    tier_notices,
+    withdrawals,
+)
 from oscar_loyalty.points import append_only
+from oscar_loyalty.returns.models import Return
+from oscar_loyalty.returns.states import State
 from oscar_loyalty.shop import carriers, offers, perk_orders
 from oscar_loyalty.shop.baskets import basket_ref
 from oscar_loyalty.tiers.models import PerkGrant, ProductAccess, TierPerk
@@ -83,6 +99,11 @@ def on_claim_announced(payload: dict[str, Any]) -> None:
     )
 
 
+def on_refund_changed(payload: dict[str, Any]) -> None:
+    """The outbox relays it: a return goes where its refund went."""
+    returns.follow_refund(cause_ref=payload["cause"], now=timezone.now())
+
+
 def on_tier_changed(payload: dict[str, Any]) -> None:
     """The outbox relays it. A mail server that refuses is tried again later."""
     tier_notices.tell_of_reached_tier(change_id=payload["change_id"], now=timezone.now())
@@ -91,6 +112,61 @@ def on_tier_changed(payload: dict[str, Any]) -> None:
 def on_rule_paused(payload: dict[str, Any]) -> None:
     """The outbox relays it."""
     rule_news.tell_of_pause(budget_id=payload["budget_id"])
+
+
+def on_goodwill_given(payload: dict[str, Any]) -> None:
+    """The outbox relays it."""
+    goodwill.mail_goodwill(public_id=uuid.UUID(payload["goodwill"]))
+
+
+def on_returns_overdue(payload: dict[str, Any]) -> None:
+    """The outbox relays it."""
+    return_sweep.tell_overdue(now=timezone.now())
+
+
+# Returns. The outbox relays all of these; a mail server that refuses is tried again later.
+
+
+def on_return_changed(payload: dict[str, Any]) -> None:
+    """A return that was requested gets a label; one that came to nothing needs none."""
+    found = Return.objects.filter(public_id=payload["return"]).values_list("pk", flat=True).first()
+    if found is None:
+        return
+    if payload["code"] == State.REQUESTED:
+        # Not in here: the provider is asked outside of every transaction.
+        tasks.nudge(tasks.make_return_label, return_id=found)
+    else:
+        return_labels.void_unneeded_label(found)
+
+
+def on_return_news(payload: dict[str, Any]) -> None:
+    return_mails.announce_mail(event_id=payload["event"], code=payload["code"], now=timezone.now())
+
+
+def on_return_mail(payload: dict[str, Any]) -> None:
+    return_mails.send_mail_about(event_id=payload["event"])
+
+
+def on_return_label(payload: dict[str, Any]) -> None:
+    return_labels.mail_label(public_id=payload["return"])
+
+
+def on_return_no_label(payload: dict[str, Any]) -> None:
+    return_labels.mail_address(public_id=payload["return"])
+
+
+def on_return_link(payload: dict[str, Any]) -> None:
+    return_access.mail_access_link(
+        order_id=payload["order_id"], language=payload["language"], now=timezone.now()
+    )
+
+
+def on_withdrawal_receipt(payload: dict[str, Any]) -> None:
+    withdrawals.send_receipt(withdrawal_id=payload["withdrawal"], now=timezone.now())
+
+
+def on_withdrawal_match(payload: dict[str, Any]) -> None:
+    withdrawals.find_order_of_withdrawal(withdrawal_id=payload["withdrawal"], now=timezone.now())
 
 
 @receiver(order_status_changed)

@@ -6,7 +6,7 @@ lost one left undone. So a missing worker or broker costs time, not points.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, ParamSpec
 
 from celery import Task, current_app, shared_task
@@ -21,6 +21,8 @@ from oscar_loyalty.flows import (
     expiry,
     long_jobs,
     purchases,
+    return_labels,
+    return_sweep,
     sweeping,
     tier_notices,
     tiering,
@@ -56,6 +58,24 @@ def nudge(task: "Task[..., None]", **ids: int) -> None:
             task.apply_async(kwargs=ids, retry=False)
         except Exception:
             logger.exception("%s %s could not be sent; the sweep will do it", task.name, ids)
+
+    transaction.on_commit(send, robust=True)
+
+
+def hurry_outbox(*, topics: Collection[str]) -> None:
+    """
+    Have the news of some topics that the current transaction writes sent soon: by a worker, or right after
+    the commit where the shop has none. For what a customer waits for; the sweep finds what is left.
+    """
+    if has_broker():
+        nudge(relay_outbox)
+        return
+
+    def send() -> None:
+        try:
+            sweeping.relay_outbox(now=timezone.now(), limit=50, topics=topics)
+        except Exception:
+            logger.exception("The outbox could not be relayed at once; the sweep will do it")
 
     transaction.on_commit(send, robust=True)
 
@@ -139,6 +159,28 @@ def relay_outbox(**_later: object) -> None:
 
 
 @reliable
+def relay_returns(**_later: object) -> None:
+    # Also while the programme is switched off, as both of the following: the law is not.
+    sweeping.relay_returns(now=timezone.now())
+
+
+@reliable
+def make_return_label(*, return_id: int, **_later: object) -> None:
+    return_labels.make_label(return_id, timezone.now())
+
+
+@reliable
+def check_returns(**_later: object) -> None:
+    # Also while the programme is switched off, as all of returns.
+    return_sweep.check_returns(now=timezone.now())
+
+
+@reliable
+def retry_return_labels(**_later: object) -> None:
+    return_labels.retry_labels(now=timezone.now())
+
+
+@reliable
 def forget_old_news(**_later: object) -> None:
     sweeping.forget_old_news(now=timezone.now())
 
@@ -199,6 +241,13 @@ beat_schedule: dict[str, dict[str, Any]] = {
         "task": "oscar_loyalty.tasks.align_perk_offers",
         "schedule": crontab(minute="*/10"),
     },
+    "loyalty-relay-returns": {"task": "oscar_loyalty.tasks.relay_returns", "schedule": 60},
+    # Several times a day: staff are told once, customers of what is closed.
+    "loyalty-check-returns": {
+        "task": "oscar_loyalty.tasks.check_returns",
+        "schedule": crontab(minute="5", hour="*/4"),
+    },
+    "loyalty-retry-return-labels": {"task": "oscar_loyalty.tasks.retry_return_labels", "schedule": 120},
     "loyalty-forget-old-news": {
         "task": "oscar_loyalty.tasks.forget_old_news",
         "schedule": crontab(hour="4", minute="10"),

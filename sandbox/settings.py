@@ -80,7 +80,7 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [
             SANDBOX_DIR / "templates",
-            *([SANDBOX_DIR / "apps" / "checkout" / "templates"] if LOYALTY else []),
+            *(SANDBOX_DIR / "apps" / app / "templates" for app in ("checkout", "returns") if LOYALTY),
         ],
         "APP_DIRS": True,
         "OPTIONS": {
@@ -208,6 +208,9 @@ OSCAR_LOYALTY_BASE_URL = env.str("SANDBOX_URL", default="http://127.0.0.1:8000")
 
 # Ways of delivery that promise a day.
 OSCAR_LOYALTY_DELIVERY_METHODS = "sandbox.apps.shipping.delivery.delivery_methods"
+
+# Where goods come back to, as it stands on the labels.
+OSCAR_LOYALTY_RETURN_ADDRESS = ["Morgenrot Versand", "Retouren", "Kaiweg 12", "20457 Hamburg", "Deutschland"]
 
 # Card payment: with STRIPE_SECRET_KEY, Stripe's test mode and its Payment Element; without, the project's
 # own Stripe-shaped server and a list of test cards.

@@ -12,6 +12,8 @@ from oscar_loyalty.admin import (
     payments,
     perks,
     programmes,
+    refunds,
+    returns,
     tiers,
 )
 
@@ -27,5 +29,7 @@ __all__ = [
     "payments",
     "perks",
     "programmes",
+    "refunds",
+    "returns",
     "tiers",
 ]

@@ -45,6 +45,6 @@ class CardPaymentAdmin(ReadOnlyAdmin):
 class StripeEventAdmin(ReadOnlyAdmin):
     list_display = ["received_at", "kind", "object_id", "state", "processed_at"]
     list_filter = ["state", "kind"]
-    search_fields = ["event_id__exact", "object_id__exact"]
+    search_fields = ["event_id__exact", "object_id__exact", "refunds_of__exact"]
     ordering = ["-received_at"]
     show_full_result_count = False

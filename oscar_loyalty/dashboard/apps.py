@@ -53,6 +53,26 @@ class LoyaltyDashboardConfig(OscarDashboardConfig):  # type: ignore[misc]
             "loyalty-delivery-arrived": staff(
                 "view_member", "view_deliverypromise", "change_deliverypromise"
             ),
+            "loyalty-returns": staff("view_return"),
+            "loyalty-returns-batch": staff("view_return", "handle_returns"),
+            "loyalty-return": staff("view_return"),
+            "loyalty-return-act": staff("view_return", "handle_returns"),
+            "loyalty-return-undo": staff("view_return", "handle_returns"),
+            "loyalty-return-refund": staff("view_return", "handle_refund"),
+            "loyalty-return-photos": staff("view_return", "handle_returns"),
+            "loyalty-return-photo": staff("view_return"),
+            "loyalty-return-figures": staff("view_return"),
+            "loyalty-withdrawals": staff("view_return", "view_withdrawal"),
+            "loyalty-withdrawal": staff("view_return", "view_withdrawal"),
+            "loyalty-withdrawal-handle": staff("view_return", "view_withdrawal", "handle_returns"),
+            "loyalty-goodwill-list": staff("view_goodwill"),
+            "loyalty-goodwill": staff("view_goodwill"),
+            "loyalty-goodwill-give": staff("view_goodwill", "add_goodwill"),
+            # Their own they may discard; the page tells which.
+            "loyalty-goodwill-decide": (
+                staff("view_goodwill", "add_goodwill"),
+                staff("view_goodwill", "approve_goodwill"),
+            ),
             "loyalty-freeze": staff("view_member", "freeze_account"),
             "loyalty-close": staff("view_member", "close_account"),
             "loyalty-transfer": staff("view_member", "transfer_points"),
@@ -74,16 +94,21 @@ class LoyaltyDashboardConfig(OscarDashboardConfig):  # type: ignore[misc]
             adjustments,
             birthdays,
             deliveries,
+            goodwill,
             holds,
             ledger,
             levels,
             members,
             merges,
             overview,
+            return_figures,
+            returns,
             tiers,
+            withdrawals,
         )
 
         member, adjustment = "members/<uuid:public_id>/", "adjustments/<uuid:public_id>/"
+        of_return, withdrawal = "returns/<str:number>/", "withdrawals/<uuid:public_id>/"
         return self.post_process_urls(  # type: ignore[no-any-return]
             [
                 path("", overview.OverviewView.as_view(), name="loyalty-overview"),
@@ -120,6 +145,42 @@ class LoyaltyDashboardConfig(OscarDashboardConfig):  # type: ignore[misc]
                     "deliveries/<int:pk>/arrived/",
                     deliveries.ArrivedView.as_view(),
                     name="loyalty-delivery-arrived",
+                ),
+                path("returns/", returns.ReturnsView.as_view(), name="loyalty-returns"),
+                path("returns/several/", returns.BatchView.as_view(), name="loyalty-returns-batch"),
+                path("returns/figures/", return_figures.FiguresView.as_view(), name="loyalty-return-figures"),
+                path(
+                    "returns/pictures/<uuid:public_id>/",
+                    returns.PhotoView.as_view(),
+                    name="loyalty-return-photo",
+                ),
+                path(of_return, returns.ReturnView.as_view(), name="loyalty-return"),
+                path(f"{of_return}do/", returns.ActView.as_view(), name="loyalty-return-act"),
+                path(f"{of_return}undo/", returns.UndoReturnView.as_view(), name="loyalty-return-undo"),
+                path(f"{of_return}pictures/", returns.PhotosView.as_view(), name="loyalty-return-photos"),
+                path(
+                    f"{of_return}refunds/<int:pk>/",
+                    returns.RefundView.as_view(),
+                    name="loyalty-return-refund",
+                ),
+                path("withdrawals/", withdrawals.WithdrawalsView.as_view(), name="loyalty-withdrawals"),
+                path(withdrawal, withdrawals.WithdrawalView.as_view(), name="loyalty-withdrawal"),
+                path(
+                    f"{withdrawal}handle/",
+                    withdrawals.HandleWithdrawalView.as_view(),
+                    name="loyalty-withdrawal-handle",
+                ),
+                path("goodwill/", goodwill.GoodwillListView.as_view(), name="loyalty-goodwill-list"),
+                path(
+                    "goodwill/orders/<str:number>/",
+                    goodwill.GiveGoodwillView.as_view(),
+                    name="loyalty-goodwill-give",
+                ),
+                path("goodwill/<uuid:public_id>/", goodwill.GoodwillView.as_view(), name="loyalty-goodwill"),
+                path(
+                    "goodwill/<uuid:public_id>/decide/",
+                    goodwill.DecideGoodwillView.as_view(),
+                    name="loyalty-goodwill-decide",
                 ),
                 path("adjustments/", adjustments.AdjustmentsView.as_view(), name="loyalty-adjustments"),
                 path(adjustment, adjustments.AdjustmentView.as_view(), name="loyalty-adjustment"),

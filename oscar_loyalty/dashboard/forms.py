@@ -164,6 +164,39 @@ class GiveTierForm(DeskForm):
         return until
 
 
+class GoodwillForm(DeskForm):
+    points = forms.IntegerField(
+        label=_("points"),
+        required=False,
+        min_value=1,
+        max_value=MOST_POINTS_PER_ENTRY,
+        help_text=_("Either these …"),
+    )
+    amount = forms.DecimalField(
+        label=_("amount"),
+        required=False,
+        min_value=0,
+        max_digits=13,
+        decimal_places=2,
+        localize=True,
+        help_text=_("… or a part of the price, paid back the way the order was paid."),
+    )
+    reason = forms.CharField(label=_("reason"), max_length=255, help_text=_("Why? Only staff see it."))
+    customer_text_de = forms.CharField(
+        label=_("text for the customer (German)"), required=False, max_length=200
+    )
+    customer_text_en = forms.CharField(
+        label=_("text for the customer (English)"), required=False, max_length=200
+    )
+    tells_customer = forms.BooleanField(label=_("tell the customer by mail"), required=False)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if not self.errors and bool(cleaned.get("points")) == bool(cleaned.get("amount")):
+            raise forms.ValidationError(_("Enter either points or an amount."))
+        return cleaned
+
+
 class CloseForm(DeskForm):
     sure = forms.BooleanField(label=_("Yes, close it for good"))
 

@@ -66,5 +66,6 @@ class MemberView(DeskView):
             holds=Hold.objects.filter(account=account).order_by("-id")[:10],
             adjustments=account.adjustments.select_related("requested_by", "decided_by").order_by("-id")[:10],
             freeze=account.freezes.select_related("frozen_by").filter(lifted_at=None).order_by("-id").first(),
+            returns=member.returns.order_by("-id")[:10] if self.may("view_return") else (),
             **describe_tier(member, now=self.now),
         )

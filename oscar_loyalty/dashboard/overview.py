@@ -9,11 +9,14 @@ from django.urls import NoReverseMatch, reverse
 from oscar_loyalty.dashboard.base import DeskView
 from oscar_loyalty.earning.models import EarningRule
 from oscar_loyalty.earning.queries import list_paused_rules_of
+from oscar_loyalty.flows import return_desk
 from oscar_loyalty.outbox import queries as outbox
 from oscar_loyalty.points import queries
 from oscar_loyalty.points.audit import runs
 from oscar_loyalty.points.models import Hold
 from oscar_loyalty.programmes.queries import ProgrammeMissing, find_programme, get_version
+from oscar_loyalty.returns import desk_queries
+from oscar_loyalty.returns.models import Goodwill
 
 
 class OverviewView(DeskView):
@@ -25,6 +28,8 @@ class OverviewView(DeskView):
             open=Count("pk"), overdue=Count("pk", filter=Q(expires_at__lte=self.now))
         )
         return self.show(
+            returns=self._returns() if self.may("view_return") else None,
+            goodwill=Goodwill.objects.filter(state=Goodwill.State.REQUESTED).count(),
             programme=find_programme(),
             merges=queries.list_waiting_merges().count(),
             audit=runs.find_last_run(),
@@ -35,6 +40,14 @@ class OverviewView(DeskView):
             failures=outbox.list_failing()[:5],
             paused_rules=self._list_paused_rules(),
         )
+
+    def _returns(self) -> dict[str, Any]:
+        failed = return_desk.find_failed()
+        return {
+            **desk_queries.count_at_desk(failed=failed, now=self.now),
+            "failed": len(failed),
+            "figures": return_desk.measure_refunds(days=30, now=self.now),
+        }
 
     def _list_paused_rules(self) -> list[dict[str, Any]]:
         """Of the version in force: nothing is given by them, and nobody would notice."""

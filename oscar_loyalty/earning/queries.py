@@ -96,6 +96,10 @@ def list_paused_rules() -> QuerySet[RuleBudget]:
     )
 
 
+#: What a line of an entry does to what its rule has given.
+_SIGNS = {Entry.Kind.EARN: 1, Entry.Kind.CLAWBACK: -1, Entry.Kind.CLAWBACK_UNDONE: 1}
+
+
 def list_paused_rules_of(version: ProgrammeVersion) -> list[tuple[EarningRule, RuleBudget]]:
     """Rules of a version that give nothing because they are paused, with since when and why; the latest
     first. Two statements."""
@@ -123,12 +127,17 @@ def find_given(
     merged member got counts for who remained. One statement.
     """
     lines = (
-        EarnedLine.objects.filter(entry__kind__in=(Entry.Kind.EARN, Entry.Kind.CLAWBACK))
+        EarnedLine.objects.filter(entry__kind__in=_SIGNS)
         .filter(
             Q(entry__account__member_id__in=member_ids)
             | Q(entry__account__member__merged_into_id__in=member_ids)
         )
-        .annotate(at=Coalesce("entry__reverses__effective_at", "entry__effective_at"))
+        .annotate(
+            at=Coalesce(
+                *("entry__reverses__reverses__effective_at", "entry__reverses__effective_at"),
+                "entry__effective_at",
+            )
+        )
         .annotate(whose=Coalesce("entry__account__member__merged_into_id", F("entry__account__member_id")))
     )
     if codes is not None:
@@ -138,8 +147,7 @@ def find_given(
     given: dict[int, list[Given]] = defaultdict(list)
     rows = lines.values_list("whose", "rule_code", "at", "points", "entry__kind")
     for member_id, code, at, points, kind in rows:
-        signed = points if kind == Entry.Kind.EARN else -points
-        given[member_id].append(Given(rule_code=code, at=at, points=signed))
+        given[member_id].append(Given(rule_code=code, at=at, points=_SIGNS[kind] * points))
     return given
 
 

@@ -6,7 +6,6 @@ session that placed it a moment ago, or by an address that the shop itself has v
 claimed once; the shop's own record of it is not touched.
 """
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,12 +14,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.core import signing
-from django.core.cache import cache
 from django.db import transaction
 from django.utils.module_loading import import_string
 
 from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.flows.earning import preview_purchase
+from oscar_loyalty.flows.mailed_links import A_DAY, fingerprint_of, is_rare
 from oscar_loyalty.flows.purchases import reward_purchase
 from oscar_loyalty.members.models import ClaimedOrder
 from oscar_loyalty.outbox.models import OutboxMessage
@@ -144,7 +143,7 @@ def _waiting(guest_order: GuestOrder, *, now: datetime) -> WaitingPoints:
 
 def make_token(*, guest_order: GuestOrder) -> str:
     """What a link to claim an order carries. It stops working when the order's address is corrected."""
-    content = {"order": guest_order.purchase.number, "mail": _fingerprint(guest_order.email)}
+    content = {"order": guest_order.purchase.number, "mail": fingerprint_of(guest_order.email)}
     return signing.dumps(content, salt=_SALT)
 
 
@@ -161,7 +160,7 @@ def send_claim_link(*, order_id: int, language: str, now: datetime, raises: bool
         waiting = _waiting(guest_order, now=now)
     except ClaimRefused:
         return False
-    if not _is_rare(f"claim-mail:{order_id}", most=MOST_MAILS_A_DAY, seconds=24 * 3600):
+    if not is_rare(f"claim-mail:{order_id}", most=MOST_MAILS_A_DAY, seconds=A_DAY):
         logger.warning("Order %s: enough mails with a link for one day", guest_order.purchase.number)
         return False
     programme = programmes.find_programme()
@@ -215,13 +214,9 @@ def _order_of(token: str) -> GuestOrder:
     except signing.BadSignature:
         raise ClaimRefused("claim_link_invalid") from None
     guest_order = orders.find_guest_order(number=content["order"])
-    if guest_order is None or _fingerprint(guest_order.email) != content["mail"]:
+    if guest_order is None or fingerprint_of(guest_order.email) != content["mail"]:
         raise ClaimRefused("claim_link_invalid")
     return guest_order
-
-
-def _fingerprint(email: str) -> str:
-    return hashlib.sha256(email.strip().casefold().encode()).hexdigest()[:32]
 
 
 # Claiming
@@ -254,7 +249,7 @@ def claim_from_checkout(*, order_id: int, user: Any, now: datetime) -> Claimed:
 def is_proved_by_checkout(*, guest_order: GuestOrder, user: Any, now: datetime) -> bool:
     recent = now - guest_order.purchase.placed_at <= timedelta(hours=CHECKOUT_PROOF_HOURS)
     email = getattr(user, "email", "") or ""
-    return bool(email) and recent and _fingerprint(email) == _fingerprint(guest_order.email)
+    return bool(email) and recent and fingerprint_of(email) == fingerprint_of(guest_order.email)
 
 
 def claim_verified_orders(*, user: Any, now: datetime) -> list[Claimed]:
@@ -308,25 +303,3 @@ def _claimed(purchase: PurchaseFacts, *, account: Account, is_new: bool) -> Clai
     return Claimed(
         order_number=purchase.number, points=booked, value=worth, currency=purchase.currency, is_new=is_new
     )
-
-
-# Throttling
-
-
-def may_try(*, caller: str) -> bool:
-    """Whether ``caller``, an address or a customer, has not tried too often (rate ``claim``)."""
-    rate = loyalty_settings.throttle_rates["claim"]
-    if rate is None:
-        return True
-    most, _, period = rate.partition("/")
-    seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400}[period[0]]
-    return _is_rare(f"claim:{caller}", most=int(most), seconds=seconds)
-
-
-def _is_rare(key: str, *, most: int, seconds: int) -> bool:
-    key = f"oscar_loyalty:{hashlib.sha256(key.encode()).hexdigest()}"
-    cache.add(key, 0, seconds)
-    try:
-        return cache.incr(key) <= most
-    except ValueError:  # It ran out between the two.
-        return True

@@ -13,6 +13,7 @@ from oscar_loyalty.earning import services as earning_services
 from oscar_loyalty.flows import tiering
 from oscar_loyalty.flows.bonuses import book_bonuses
 from oscar_loyalty.flows.earning import earning_on_confirmation, earnings_under_policy
+from oscar_loyalty.flows.return_settlement import level_share
 from oscar_loyalty.points import queries as points
 from oscar_loyalty.points import services
 from oscar_loyalty.points.models import Account, Entry
@@ -175,6 +176,8 @@ def _judge_waiting_rules(purchase: PurchaseFacts, *, policy: Policy, now: dateti
             )
             services.award_points(**award.as_arguments(), now=now)
             added.count([purchase.order_id], now=now)
+            if purchase.has_returns:
+                level_share(purchase, policy=policy, now=now)
     if policy.can_earn():
         earning_services.stop_waiting(order_ref=purchase.number)
 
@@ -236,6 +239,9 @@ def _book_purchase(purchase: PurchaseFacts, *, policy: Policy, now: datetime) ->
         earned.count([purchase.order_id], now=now)
     # Last, so that the order itself is judged by the tier held before it.
     tiering.count_purchase(purchase, member_id=account.member_id, policy=policy, earning=earning, now=now)
+    if purchase.has_returns:
+        # Somebody joined, or claimed the order, after a part of it had come back.
+        level_share(purchase, policy=policy, now=now)
 
 
 def _spendable_from(purchase: PurchaseFacts, *, policy: Policy, now: datetime) -> datetime:

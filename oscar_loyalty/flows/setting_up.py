@@ -13,6 +13,7 @@ from oscar_loyalty.points.services import release_hold
 from oscar_loyalty.programmes.models import Programme, ProgrammeVersion
 from oscar_loyalty.programmes.queries import list_published
 from oscar_loyalty.programmes.services import set_up_programme
+from oscar_loyalty.returns.services import make_first_policies
 from oscar_loyalty.shop import carriers, mail, offers
 
 
@@ -27,6 +28,7 @@ class SetUp:
     programme_made: bool
     offer_made: bool
     mails_made: int
+    policies_made: int = 0
 
 
 def set_up_shop(
@@ -37,9 +39,13 @@ def set_up_shop(
     currencies: list[str],
     terms_version: str,
     promises: Mapping[str, Any],
+    returns: Mapping[str, Any] | None = None,
     now: datetime,
 ) -> SetUp:
-    """Make whatever the programme needs in the database and is not there yet; safe to repeat."""
+    """
+    Make whatever the programme needs in the database and is not there yet; safe to repeat. ``returns``: terms
+    of a return policy for each currency that has none; ``None``: none is made.
+    """
     with transaction.atomic():
         programme_made = not Programme.objects.filter(code=code, versions__active_from__isnull=False).exists()
         programme = set_up_programme(
@@ -65,6 +71,9 @@ def set_up_shop(
             programme_made=programme_made,
             offer_made=offer_made,
             mails_made=mail.ensure_mail_types(),
+            policies_made=0
+            if returns is None
+            else make_first_policies(programme_id=programme.pk, currencies=rated, terms=returns, now=now),
         )
 
 

@@ -1,7 +1,7 @@
 """What nudges lost and what time made due, found again from the state of the database."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,10 +10,18 @@ from oscar_loyalty.flows import deliveries
 from oscar_loyalty.flows.expiry import end_expired_holds, settle_due_accounts, warn_expiring_points
 from oscar_loyalty.flows.occasions import reward_birthdays, reward_profiles
 from oscar_loyalty.flows.purchases import reward_purchase
+from oscar_loyalty.flows.return_access import LINK_TOPIC
+from oscar_loyalty.flows.return_labels import LABEL_TOPIC, NO_LABEL_TOPIC, retry_labels
+from oscar_loyalty.flows.return_mails import MAIL_TOPIC
+from oscar_loyalty.flows.return_sweep import OVERDUE_TOPIC, check_returns
 from oscar_loyalty.flows.tier_notices import warn_of_tier_losses
 from oscar_loyalty.flows.tiering import recompute_due_tiers
 from oscar_loyalty.outbox.services import delete_sent_messages, relay_messages
+from oscar_loyalty.payments.refunds import REFUND_TOPIC
 from oscar_loyalty.payments.services import delete_old_events, finish_payments
+from oscar_loyalty.returns.photos import delete_old_photos
+from oscar_loyalty.returns.services import CHANGED_TOPIC
+from oscar_loyalty.returns.withdrawal_services import TOPICS as WITHDRAWAL_TOPICS
 from oscar_loyalty.shop import carriers
 from oscar_loyalty.shop.orders import list_missed_order_ids
 
@@ -26,6 +34,12 @@ REWARD_WITHIN_DAYS = 30
 KEEP_SENT_DAYS = 30
 #: The same for what the payment provider told; it repeats itself for some days at most.
 KEEP_EVENT_DAYS = 90
+#: News that goes out also while the programme is switched off: the law is not.
+RETURN_TOPICS = (
+    *WITHDRAWAL_TOPICS,
+    *(LINK_TOPIC, LABEL_TOPIC, NO_LABEL_TOPIC, MAIL_TOPIC),
+    *(CHANGED_TOPIC, OVERDUE_TOPIC, REFUND_TOPIC),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +56,9 @@ class Swept:
     payments: int = 0
     deliveries: int = 0
     occasions: int = 0
+    labels: int = 0
+    returns: int = 0
+    unsent: int = 0
 
 
 def sweep(
@@ -52,13 +69,16 @@ def sweep(
 ) -> Swept:
     """
     Do once what the tasks do all the time; a shop without a broker calls it every few minutes. Safe to
-    run twice and in parallel. While the programme is switched off only card payments are finished.
+    run twice and in parallel. While the programme is switched off only card payments are finished, and
+    returns and withdrawals go on.
     ``on_progress`` is told how many due accounts are settled, and of how many.
     """
     paid = finish_payments(now=now)
-    payments = paid.captured + paid.cancelled + paid.events
+    payments = paid.captured + paid.cancelled + paid.events + paid.refunds
+    labels, closed = retry_labels(now), check_returns(now=now)
+    told = relay_returns(now=now)
     if not loyalty_settings.enabled:
-        return Swept(payments=payments)
+        return Swept(payments=payments, labels=labels, returns=told, unsent=closed)
     align_perk_offers(now=now)
     purchases, failed = reward_missed_purchases(now=now, reward_within_days=reward_within_days)
     # Before the outbox: an apology of this sweep goes out with it.
@@ -75,6 +95,9 @@ def sweep(
         payments=payments,
         deliveries=delivered,
         occasions=reward_occasions(now=now),
+        labels=labels,
+        returns=told,
+        unsent=closed,
     )
     forget_old_news(now=now, batches=1)
     return swept
@@ -130,21 +153,31 @@ def reward_occasions(*, now: datetime) -> int:
     return reward_birthdays(now=now) + reward_profiles(now=now)
 
 
-def relay_outbox(*, now: datetime, limit: int = 10_000) -> int:
-    """Send what is waiting, in batches; return how many were sent."""
+def relay_outbox(*, now: datetime, limit: int = 10_000, topics: Collection[str] | None = None) -> int:
+    """Send what is waiting, of all ``topics`` or of some, in batches; return how many were sent."""
     sent = 0
-    while sent < limit and (count := relay_messages(now=now)):
+    while sent < limit and (count := relay_messages(now=now, topics=topics)):
         sent += count
     return sent
 
 
+def relay_returns(*, now: datetime) -> int:
+    """Receipts of withdrawals that could not be mailed at once, labels, and news of returns."""
+    return relay_outbox(now=now, topics=RETURN_TOPICS)
+
+
 def forget_old_news(*, now: datetime, batches: int = 100) -> int:
     """
-    Delete messages that were sent long ago and events of the payment provider that were looked at long
-    ago, in batches; return how many. Safe to run twice and in parallel.
+    Delete messages that were sent long ago, events of the payment provider that were looked at long ago and
+    pictures of returns that ended long ago, in batches; return how many. Safe to run twice and in parallel.
     """
     forgotten = 0
-    for delete, days in ((delete_sent_messages, KEEP_SENT_DAYS), (delete_old_events, KEEP_EVENT_DAYS)):
+    old: tuple[tuple[Callable[..., int], int], ...] = (
+        (delete_sent_messages, KEEP_SENT_DAYS),
+        (delete_old_events, KEEP_EVENT_DAYS),
+        (delete_old_photos, loyalty_settings.return_photo_days),
+    )
+    for delete, days in old:
         for _ in range(batches):
             count = delete(before=now - timedelta(days=days))
             forgotten += count

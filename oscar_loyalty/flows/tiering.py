@@ -1,15 +1,17 @@
 """Orders count towards tiers, time passes for them, and members are told."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 
+from oscar_loyalty.points import queries as points
 from oscar_loyalty.points.rules import Earning, bases_for
 from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.programmes.models import Programme
-from oscar_loyalty.programmes.rules import Policy
+from oscar_loyalty.programmes.rules import Policy, cent_of
 from oscar_loyalty.shop.orders import PurchaseFacts
 from oscar_loyalty.shop.products import find_excluded_product_ids
 from oscar_loyalty.tiers import queries, services
@@ -50,6 +52,59 @@ def uncount_purchase(purchase: PurchaseFacts, *, policy: Policy, now: datetime) 
             key=f"cancel:{purchase.number}",
             now=now,
         )
+
+
+def recount_purchase(
+    purchase: PurchaseFacts,
+    *,
+    policy: Policy,
+    shares: Mapping[str, Fraction],
+    key: str,
+    now: datetime,
+    is_undone: bool = False,
+) -> None:
+    """
+    Let an order count for what is left of it when ``shares`` of its lines have come back (the empty name: of
+    all goods together). ``key`` names the event; ``is_undone``: it may count for more again.
+    """
+    if not policy.has_tiers:
+        return
+    excluded = find_excluded_product_ids([line.product_id for line in purchase.lines], policy=policy)
+    bases = bases_for(purchase.lines, policy=policy, excluded_product_ids=excluded)
+    spend = sum(
+        (
+            Fraction(max(base.amount, Decimal(0))) * (1 - shares.get(base.ref, Fraction(0)))
+            for base in bases
+            if not base.excluded
+        ),
+        Fraction(0),
+    )
+    services.disqualify_purchase(
+        programme_id=policy.programme_id,
+        order_ref=purchase.number,
+        key=key,
+        left_points=_points_left(purchase, policy=policy, shares=shares),
+        left_spend=(Decimal(spend.numerator) / spend.denominator).quantize(cent_of(purchase.currency)),
+        is_undone=is_undone,
+        now=now,
+    )
+
+
+def _points_left(purchase: PurchaseFacts, *, policy: Policy, shares: Mapping[str, Fraction]) -> int:
+    """What of the qualifying points of an order is left; line by line, as the ledger takes them back."""
+    earnings = points.list_earnings_of_order(programme_id=policy.programme_id, order_ref=purchase.number)
+    counted = {
+        entry.pk: {rule["code"] for rule in entry.explanation.get("rules", ()) if rule["qualifies"]}
+        for entry in earnings
+        if entry.explanation.get("rule") == "PURCHASE"
+    }
+    with_rules = {entry.pk for entry in earnings if entry.explanation.get("rules")}
+    left = 0
+    for line in points.list_lines_of_earnings(entries=[entry for entry in earnings if entry.pk in counted]):
+        if line.entry_id not in with_rules or line.rule_code in counted[line.entry_id]:
+            share = shares.get(line.line_ref, shares.get("", Fraction(0)))
+            left += line.points - int(line.points * share)
+    return left
 
 
 def qualification_of(

@@ -1,5 +1,5 @@
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
@@ -28,9 +28,16 @@ def write_messages(messages: list[OutboxMessage]) -> None:
     OutboxMessage.objects.bulk_create(messages)
 
 
-def relay_messages(*, now: datetime, limit: int = 50) -> int:
+def relay_messages(
+    *,
+    now: datetime,
+    limit: int = 50,
+    topics: Collection[str] | None = None,
+    keys: Collection[str] | None = None,
+) -> int:
     """
-    Send up to ``limit`` waiting messages, oldest first, and return how many were sent.
+    Send up to ``limit`` waiting messages, oldest first, and return how many were sent. ``topics`` and
+    ``keys`` name those that are wanted, where not all are.
 
     They are handled in one transaction under their row locks, each behind a savepoint. Relays may run in
     parallel: where the engine can skip locked rows they share the work, elsewhere one waits for the
@@ -42,7 +49,7 @@ def relay_messages(*, now: datetime, limit: int = 50) -> int:
     with transaction.atomic():
         messages = (
             OutboxMessage.objects.select_for_update(skip_locked=skip_locked)
-            .filter(waiting=True, available_at__lte=now)
+            .filter(waiting=True, available_at__lte=now, **_among(topics=topics, keys=keys))
             .order_by("available_at", "id")[:limit]
         )
         for message in messages:
@@ -59,6 +66,11 @@ def relay_messages(*, now: datetime, limit: int = 50) -> int:
             waiting=False, sent_at=now, attempts=F("attempts") + 1, last_error=""
         )
     return len(sent)
+
+
+def _among(*, topics: Collection[str] | None, keys: Collection[str] | None) -> dict[str, Collection[str]]:
+    wanted = {"topic__in": topics, "key__in": keys}
+    return {lookup: values for lookup, values in wanted.items() if values is not None}
 
 
 def _try_later(message: OutboxMessage, error: Exception, *, now: datetime) -> None:

@@ -43,8 +43,37 @@ class Intent:
     capturable: Decimal = Decimal(0)
     redirect_url: str = ""
     """Where the shopper must go when the status is ``ACTION_REQUIRED``."""
+    card_label: str = ""
+    """The card in the shopper's words, like "Visa •••• 4242", once it is known."""
     client_secret: str = field(default="", repr=False)
     """Lets the shopper's browser confirm this one intent. Never stored, never logged."""
+
+
+class RefundStatus(StrEnum):
+    """Where a refund stands at the provider."""
+
+    PENDING = "PENDING"
+    """The provider or the bank has not decided yet."""
+    SUCCEEDED = "SUCCEEDED"
+    """The money is on its way to the customer. The bank may still send it back."""
+    FAILED = "FAILED"
+    """The money did not arrive, or came back; this refund will never pay."""
+    CANCELLED = "CANCELLED"
+    """Taken back before anything was paid."""
+
+
+@dataclass(frozen=True)
+class GatewayRefund:
+    """One payment back as the provider sees it now."""
+
+    refund_id: str
+    intent_id: str
+    status: RefundStatus
+    amount: Decimal
+    currency: str
+    reference: str
+    """Our own id of the refund; empty when it was made at the provider's own pages."""
+    failure_code: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +83,8 @@ class GatewayEvent:
     event_id: str
     kind: str
     object_id: str
+    refunds_of: str = ""
+    """The intent whose refunds are to be looked at again, when the news is about refunds."""
 
 
 class CardDeclined(Exception):
@@ -118,6 +149,23 @@ class PaymentGateway(Protocol):
 
     def cancel_intent(self, *, intent_id: str, idempotency_key: str) -> Intent:
         """Let go of what was reserved."""
+
+    def create_refund(
+        self, *, intent_id: str, amount: Decimal, currency: str, reference: str, idempotency_key: str
+    ) -> GatewayRefund:
+        """Pay back a part of what was captured, or all of it."""
+
+    def retrieve_refund(self, *, refund_id: str) -> GatewayRefund:
+        """Return the refund as it is now."""
+
+    def list_refunds(self, *, intent_id: str) -> list[GatewayRefund]:
+        """Return all refunds of an intent, whoever made them."""
+
+    def is_intent_id(self, reference: str) -> bool:
+        """
+        Whether a payment source of Oscar with this reference was paid here, perhaps through another
+        checkout, and can be refunded here. Asks nobody.
+        """
 
     def read_event(self, *, payload: bytes, signature: str, now: datetime) -> GatewayEvent:
         """

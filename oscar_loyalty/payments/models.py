@@ -142,6 +142,15 @@ class StripeEvent(models.Model):
     event_id = models.CharField(_("event"), primary_key=True, max_length=255)
     kind = models.CharField(_("kind"), max_length=128)
     object_id = models.CharField(_("object"), max_length=255, db_index=True)
+    refunds_of = models.CharField(
+        _("refunds of"),
+        max_length=255,
+        blank=True,
+        db_index=True,
+        default="",
+        db_default="",  # for workers of the version before, while this one is brought in
+        help_text=_("The intent whose refunds it is about."),
+    )
     payload = models.TextField(_("payload"), help_text=_("As it came, in JSON."))
     state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.RECEIVED)
     received_at = models.DateTimeField(_("received at"))

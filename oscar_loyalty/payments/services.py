@@ -18,7 +18,7 @@ from django.db import IntegrityError, transaction
 from oscar.core.loading import get_model
 
 from ..conf import loyalty_settings
-from . import queries
+from . import queries, refunds
 from .gateway import (
     CardDeclined,
     GatewayEvent,
@@ -320,7 +320,7 @@ def _observe(payment_id: int, intent: Intent, *, now: datetime) -> CardPayment:
             changed = True
             if state == State.CAPTURED:
                 payment.last_error = ""
-                _record_debit(payment)
+                _record_debit(payment, intent.card_label)
             elif (
                 state == State.CANCELLED
                 and payment.order_number
@@ -336,7 +336,7 @@ def _note_error(payment_id: int, code: str) -> None:
     CardPayment.objects.filter(pk=payment_id).update(last_error=code[:128])
 
 
-def _record_debit(payment: CardPayment) -> None:
+def _record_debit(payment: CardPayment, card_label: str) -> None:
     """Show in Oscar's own books that the money was taken. Runs once, on the way into ``CAPTURED``."""
     if not payment.order_number:
         logger.error("Payment %s was captured without an order", payment.pk)
@@ -344,6 +344,7 @@ def _record_debit(payment: CardPayment) -> None:
     sources = get_model("payment", "Source")._default_manager
     source = sources.filter(reference=payment.intent_id, order__number=payment.order_number).first()
     if source is not None:
+        source.label = source.label or card_label
         source.debit(payment.amount, reference=payment.intent_id, status=str(State.CAPTURED))
 
 
@@ -413,6 +414,7 @@ def _store_event(news: GatewayEvent, payload: bytes, now: datetime) -> StripeEve
         defaults={
             "kind": news.kind,
             "object_id": news.object_id,
+            "refunds_of": news.refunds_of,
             "payload": payload.decode(),
             "received_at": now,
         },
@@ -423,13 +425,22 @@ def _store_event(news: GatewayEvent, payload: bytes, now: datetime) -> StripeEve
 def _process_event(event: StripeEvent, *, now: datetime) -> StripeEvent:
     if event.state != StripeEvent.State.RECEIVED:
         return event
-    payment = CardPayment.objects.filter(intent_id=event.object_id).first()
-    if payment is not None:
-        _observe(payment.pk, get_gateway().retrieve_intent(intent_id=event.object_id), now=now)
-    event.state = StripeEvent.State.PROCESSED if payment else StripeEvent.State.IGNORED
+    is_ours = _look_at_what_it_is_about(event, now)
+    event.state = StripeEvent.State.PROCESSED if is_ours else StripeEvent.State.IGNORED
     event.processed_at = now
     event.save(update_fields=["state", "processed_at"])
     return event
+
+
+def _look_at_what_it_is_about(event: StripeEvent, now: datetime) -> bool:
+    """Ask the provider how that stands, and say whether it is ours."""
+    if event.refunds_of:
+        return refunds.look_at_refunds_of(intent_id=event.refunds_of, now=now)
+    payment = CardPayment.objects.filter(intent_id=event.object_id).first()
+    if payment is None:
+        return False
+    _observe(payment.pk, get_gateway().retrieve_intent(intent_id=event.object_id), now=now)
+    return True
 
 
 # The sweep
@@ -437,11 +448,12 @@ def _process_event(event: StripeEvent, *, now: datetime) -> StripeEvent:
 
 @dataclass
 class Swept:
-    """How many payments and events one sweep brought to their end, and how many must wait for the next."""
+    """How many payments, events and refunds one sweep brought further, and how many must wait."""
 
     captured: int = 0
     cancelled: int = 0
     events: int = 0
+    refunds: int = 0
     waiting: int = 0
 
 
@@ -451,8 +463,8 @@ def finish_payments(*, now: datetime, limit: int = 500) -> Swept:
 
     A payment with an order is captured, or given up when the order has been cancelled. One without an
     order that is older than ``OSCAR_LOYALTY_PAYMENT_ABANDONED_MINUTES`` is cancelled and its basket released.
-    A cancellation that did not reach the provider is repeated, and events that were stored but not looked at
-    are looked at. Safe to run at any time, also twice at once.
+    A cancellation that did not reach the provider is repeated, events that were stored but not looked at
+    are looked at, and refunds are finished. Safe to run at any time, also twice at once.
     """
     swept = Swept()
     abandoned_after = timedelta(minutes=loyalty_settings.payment_abandoned_minutes)
@@ -476,6 +488,9 @@ def finish_payments(*, now: datetime, limit: int = 500) -> Swept:
             _count(swept, "cancelled", _let_go, payment, now)
         else:
             _count(swept, "captured", _captured, payment, now)
+    # Last: a refund may wait for the capture of its payment.
+    refunded = refunds.finish_refunds(now=now, limit=limit)
+    swept.refunds, swept.waiting = refunded.refunds, swept.waiting + refunded.waiting
     return swept
 
 

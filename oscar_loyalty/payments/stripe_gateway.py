@@ -17,10 +17,12 @@ from .gateway import (
     CardDeclined,
     ForgedEvent,
     GatewayEvent,
+    GatewayRefund,
     GatewayRefused,
     GatewayUnavailable,
     Intent,
     IntentStatus,
+    RefundStatus,
 )
 from .money import from_coins, to_coins
 
@@ -35,7 +37,18 @@ STATUSES = {
     "succeeded": IntentStatus.CAPTURED,
     "canceled": IntentStatus.CANCELLED,
 }
+REFUND_STATUSES = {
+    "pending": RefundStatus.PENDING,
+    "requires_action": RefundStatus.PENDING,
+    "succeeded": RefundStatus.SUCCEEDED,
+    "failed": RefundStatus.FAILED,
+    "canceled": RefundStatus.CANCELLED,
+}
 OUR_ID = "oscar_loyalty_payment"
+OUR_REFUND_ID = "oscar_loyalty_refund"
+REFUND_NEWS = ("refund.", "charge.refund")
+MOST_PER_PAGE = 100
+CARD = ["latest_charge"]
 SIGNATURE_TOLERANCE_SECONDS = 300
 
 
@@ -43,11 +56,13 @@ class StripeGateway:
     """The gateway of a shop with an account at Stripe, or with a server that speaks like it."""
 
     def __init__(self) -> None:
-        self._intents = _get_client(
+        client = _get_client(
             loyalty_settings.stripe_secret_key,
             loyalty_settings.stripe_api_base,
             loyalty_settings.stripe_timeout_seconds,
-        ).v1.payment_intents
+        )
+        self._intents = client.v1.payment_intents
+        self._refunds = client.v1.refunds
 
     def create_intent(
         self, *, amount: Any, currency: str, reference: str, basket_id: str, idempotency_key: str
@@ -68,7 +83,7 @@ class StripeGateway:
 
     def retrieve_intent(self, *, intent_id: str) -> Intent:
         with _plain_errors("retrieve", intent_id):
-            return _to_intent(self._intents.retrieve(intent_id))
+            return _to_intent(self._intents.retrieve(intent_id, {"expand": CARD}))
 
     def confirm_intent(
         self, *, intent_id: str, payment_method: str, return_url: str, idempotency_key: str
@@ -87,7 +102,7 @@ class StripeGateway:
             return _to_intent(
                 self._intents.capture(
                     intent_id,
-                    {"amount_to_capture": to_coins(amount, currency)},
+                    {"amount_to_capture": to_coins(amount, currency), "expand": CARD},
                     {"idempotency_key": idempotency_key},
                 )
             )
@@ -102,6 +117,33 @@ class StripeGateway:
                 )
             )
 
+    def create_refund(
+        self, *, intent_id: str, amount: Any, currency: str, reference: str, idempotency_key: str
+    ) -> GatewayRefund:
+        with _plain_errors("refund", reference):
+            return _to_refund(
+                self._refunds.create(
+                    {
+                        "payment_intent": intent_id,
+                        "amount": to_coins(amount, currency),
+                        "metadata": {OUR_REFUND_ID: reference},
+                    },
+                    {"idempotency_key": idempotency_key},
+                )
+            )
+
+    def retrieve_refund(self, *, refund_id: str) -> GatewayRefund:
+        with _plain_errors("retrieve", refund_id):
+            return _to_refund(self._refunds.retrieve(refund_id))
+
+    def list_refunds(self, *, intent_id: str) -> list[GatewayRefund]:
+        with _plain_errors("list refunds", intent_id):
+            found = self._refunds.list({"payment_intent": intent_id, "limit": MOST_PER_PAGE})
+            return [_to_refund(refund) for refund in found.auto_paging_iter()]
+
+    def is_intent_id(self, reference: str) -> bool:
+        return reference.startswith("pi_")
+
     def read_event(self, *, payload: bytes, signature: str, now: datetime) -> GatewayEvent:
         try:
             stripe.WebhookSignature.verify_header(
@@ -114,10 +156,13 @@ class StripeGateway:
             event = json.loads(payload)
             if bool(event["livemode"]) != ("_live_" in loyalty_settings.stripe_secret_key):
                 raise ForgedEvent("test news for a live shop, or the other way round")
+            about, kind = event["data"]["object"], str(event["type"])
             return GatewayEvent(
                 event_id=str(event["id"]),
-                kind=str(event["type"]),
-                object_id=str(event["data"]["object"].get("id", "")),
+                kind=kind,
+                object_id=str(about.get("id", "")),
+                # Charges and refunds both name their intent.
+                refunds_of=str(about.get("payment_intent") or "") if kind.startswith(REFUND_NEWS) else "",
             )
         except (stripe.SignatureVerificationError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ForgedEvent(type(error).__name__) from error
@@ -167,5 +212,25 @@ def _to_intent(found: stripe.PaymentIntent) -> Intent:
         reference=found.metadata.to_dict().get(OUR_ID, "") if found.metadata else "",
         capturable=from_coins(found.amount_capturable or 0, found.currency),
         redirect_url=(redirect.url or "") if redirect else "",
+        card_label=_card_label(found),
         client_secret=found.client_secret or "",
+    )
+
+
+def _card_label(found: stripe.PaymentIntent) -> str:
+    charge = found.latest_charge
+    details = getattr(charge, "payment_method_details", None)
+    card = getattr(details, "card", None)
+    return f"{str(card.brand).title()} •••• {card.last4}" if card else ""
+
+
+def _to_refund(found: stripe.Refund) -> GatewayRefund:
+    return GatewayRefund(
+        refund_id=found.id,
+        intent_id=str(found.payment_intent or ""),
+        status=REFUND_STATUSES.get(found.status or "", RefundStatus.PENDING),
+        amount=from_coins(found.amount, found.currency),
+        currency=found.currency.upper(),
+        reference=found.metadata.to_dict().get(OUR_REFUND_ID, "") if found.metadata else "",
+        failure_code=getattr(found, "failure_reason", None) or "",
     )

@@ -113,19 +113,19 @@ class Book:
 
     @classmethod
     def follow(
-        cls, account_id: int, *, now: datetime, with_origin: bool = False
+        cls, account_id: int, *, now: datetime, with_trail: bool = False
     ) -> "tuple[list[int], dict[int, Book]]":
         """
         Open the account that books for ``account_id`` today: itself, or the one that it was merged
         into. Returns the ids from it to that one, and the books that were opened: of the last id, and
-        ``with_origin`` of the first.
+        ``with_trail`` of those before it.
 
         A merge is final, so the trail may be read before the lock. Only "not merged" may be out of date
         by then: what was locked is let go of (MariaDB keeps it until the end) and the trail goes on.
         """
         trail = _trail_of_merges(account_id)
         while True:
-            wanted = {trail[0], trail[-1]} if with_origin else {trail[-1]}
+            wanted = trail if with_trail else trail[-1:]
             with suppress(_MergedMeanwhile), transaction.atomic():
                 books = cls.open_all(wanted, now=now)
                 last = books[trail[-1]].account
@@ -170,6 +170,14 @@ class Book:
 
     def get_entry(self, idempotency_key: str) -> Entry:
         return Entry.objects.get(account=self.account, key_digest=digest(idempotency_key))
+
+    def is_waiting(self, lot: Lot) -> bool:
+        """Whether points may still be pending in a lot. A clock that went back does not let them become
+        spendable twice."""
+        if lot.active_at <= self.now:
+            return False
+        activated = Entry.objects.filter(account=lot.account_id, key_digest=digest(_activation_key(lot)))
+        return not activated.exists()
 
     def open_lots(self) -> list[Lot]:
         """All lots with points pending or left, by earliest expiry."""
@@ -349,7 +357,7 @@ class Book:
             Entry.Kind.ACTIVATE,
             [Move(_Code.PENDING, _Code.AVAILABLE, points, lot)],
             points=points,
-            idempotency_key=f"activate:{lot.public_id}",
+            idempotency_key=_activation_key(lot),
             effective_at=lot.active_at,
             order_ref=_order_of(lot),
         )
@@ -499,6 +507,10 @@ def _trail_of_merges(account_id: int) -> list[int]:
 def final_account_id(account_id: int) -> int:
     """The account that books for this one today, unless a merge comes between."""
     return _trail_of_merges(account_id)[-1]
+
+
+def _activation_key(lot: Lot) -> str:
+    return f"activate:{lot.public_id}"
 
 
 def _order_of(lot: Lot) -> str:

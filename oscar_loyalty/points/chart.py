@@ -15,6 +15,8 @@ _DEBIT_COUNTER = {
     _Code.AVAILABLE: ("available", -1),
     _Code.HELD: ("held", -1),
     _Code.REDEEMED: ("spent", -1),
+    # Given again: not earned once more.
+    _Code.TAKEN_BACK: ("reversed", -1),
     _Code.DEBT: ("debt", 1),
     _Code.MOVED: ("moved_in", 1),
     _Code.CONVERSION: ("moved_in", 1),
@@ -46,6 +48,7 @@ _DEBIT_COLUMN = {
     # Held points stay in their lots until they are captured.
     _Code.HELD: ("remaining", -1),
     _Code.REDEEMED: ("spent", -1),
+    _Code.TAKEN_BACK: ("reversed", -1),
 }
 _CREDIT_COLUMN = {
     _Code.EXPENSE: ("reversed", 1),

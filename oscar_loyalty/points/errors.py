@@ -41,6 +41,10 @@ class DeficitTooSmall(ValueError):
     """More was to be written off than the member owes."""
 
 
+class InvalidShare(ValueError):
+    """A share that was given back must be an exact fraction from 0 to 1."""
+
+
 class InvalidRate(ValueError):
     """A rate of exchange must be a number above zero between two currencies."""
 

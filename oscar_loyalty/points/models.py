@@ -223,7 +223,9 @@ class Entry(AppendOnlyModel):
         RELEASE = "RELEASE", _("reservation ended")
         SPEND = "SPEND", _("spent")
         SPEND_RETURN = "SPEND_RETURN", _("spent points returned")
+        SPEND_AGAIN = "SPEND_AGAIN", _("returned points spent again")
         CLAWBACK = "CLAWBACK", _("taken back")
+        CLAWBACK_UNDONE = "CLAWBACK_UNDONE", _("given again")
         EXPIRE = "EXPIRE", _("expired")
         ADJUST_UP = "ADJUST_UP", _("credited by staff")
         ADJUST_DOWN = "ADJUST_DOWN", _("deducted by staff")
@@ -296,7 +298,9 @@ _SIGNS = {
     Entry.Kind.EARN: 1,
     Entry.Kind.SPEND: -1,
     Entry.Kind.SPEND_RETURN: 1,
+    Entry.Kind.SPEND_AGAIN: -1,
     Entry.Kind.CLAWBACK: -1,
+    Entry.Kind.CLAWBACK_UNDONE: 1,
     Entry.Kind.EXPIRE: -1,
     Entry.Kind.ADJUST_UP: 1,
     Entry.Kind.ADJUST_DOWN: -1,
@@ -321,6 +325,7 @@ class Posting(AppendOnlyModel):
         REDEEMED = "RED", _("redeemed")
         BREAKAGE = "BRK", _("breakage")
         DEBT = "DBT", _("member deficit")
+        TAKEN_BACK = "TBK", _("taken back")
         MOVED = "MOV", _("moves between accounts")
         CONVERSION = "FXC", _("currency conversion")
 
@@ -344,13 +349,14 @@ class Posting(AppendOnlyModel):
 
 
 class EarnedLine(AppendOnlyModel):
-    """One order line's share of an earning or of its clawback: what the points were computed from."""
+    """One order line's share of an earning, of its clawback or of what undid that: what the points were
+    computed from."""
 
     entry = models.ForeignKey(Entry, on_delete=models.PROTECT, related_name="lines", db_index=False)
     line_ref = models.CharField(max_length=64)
     rule_code = models.CharField(max_length=32)
     basis = models.DecimalField(max_digits=14, decimal_places=2, help_text="Money it was computed on.")
-    points = models.BigIntegerField(help_text="Earned, or taken back when the entry is a clawback.")
+    points = models.BigIntegerField(help_text="Earned, taken back or given again: the entry says which.")
 
     class Meta(AppendOnlyModel.Meta):
         verbose_name = _("earned line")

@@ -9,7 +9,17 @@ from django.db.models.functions import Coalesce
 from oscar_loyalty.members.models import Member
 from oscar_loyalty.points.book import final_account_id
 from oscar_loyalty.points.hashing import digest
-from oscar_loyalty.points.models import Account, Adjustment, Entry, ExpiryWarning, Hold, Lot, MemberMerge
+from oscar_loyalty.points.models import (
+    Account,
+    Adjustment,
+    EarnedLine,
+    Entry,
+    ExpiryWarning,
+    Hold,
+    Lot,
+    MemberMerge,
+    Posting,
+)
 
 #: What a member cares to read: reservations come and go with every basket.
 _INTERNAL = (Entry.Kind.HOLD, Entry.Kind.RELEASE)
@@ -343,3 +353,29 @@ def _list_lots_to_warn_of(*, expiring_before: datetime, now: datetime) -> QueryS
     return Lot.objects.filter(
         open=True, remaining__gt=0, expires_at__gt=now, expires_at__lte=expiring_before
     ).filter(~Exists(warned))
+
+
+def list_lines_of_earnings(*, entries: Collection[Entry]) -> QuerySet[EarnedLine]:
+    """What earnings recorded for each line of their order and each rule."""
+    return EarnedLine.objects.filter(entry__in=entries).order_by("id")
+
+
+def sum_left_of_spend(*, spent: Entry) -> int:
+    """Points of a redemption that were not given back, or were given back and spent again."""
+    back = Entry.objects.filter(kind=Entry.Kind.SPEND_RETURN, reverses=spent)
+    again = Entry.objects.filter(kind=Entry.Kind.SPEND_AGAIN, reverses__reverses=spent)
+    sums = [rows.aggregate(total=Sum("points"))["total"] or 0 for rows in (back, again)]
+    return spent.points - sums[0] + sums[1]
+
+
+def sum_debt_made(*, entries: Collection[Entry]) -> dict[int, int]:
+    """What of these entries could not be collected and became a deficit, by account."""
+    rows = Posting.objects.filter(entry__in=entries, debit=Posting.Code.DEBT, credit=Posting.Code.EXPENSE)
+    sums = rows.values("entry__account_id").annotate(total=Sum("points")).order_by()
+    return {row["entry__account_id"]: row["total"] for row in sums}
+
+
+def list_entries_by_key(*, prefix: str, order_ref: str) -> QuerySet[Entry]:
+    """Entries about an order whose keys begin with ``prefix``, oldest first."""
+    mine = Entry.objects.filter(order_ref=order_ref, idempotency_key__startswith=prefix)
+    return mine.order_by("id")

@@ -154,15 +154,13 @@ def floor_together(exact: Sequence[Fraction]) -> list[int]:
     return shares
 
 
-def points_to_take_back(points: int, *, basis: Decimal, returned: Decimal) -> int:
+def points_to_take_back(points: int, *, share: Fraction) -> int:
     """
-    What of a line's ``points``, earned on ``basis`` money, is gone when ``returned`` of that money has
-    been given back so far: in proportion and rounded down, all when all is returned. Counted from the
-    beginning each time, so that it does not matter in how many steps.
+    What of ``points`` is gone when ``share``, 0 to 1, of what earned them has been given back so far:
+    rounded down, and all of them only at 1. Counted from the beginning each time, so that it does not
+    matter in how many steps.
     """
-    if returned >= basis:
-        return points
-    return int(max(points * Fraction(returned) / Fraction(basis), Fraction(0)))
+    return math.floor(points * share)
 
 
 @dataclass(frozen=True, kw_only=True)

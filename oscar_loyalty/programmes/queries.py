@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
 from django.db.models.expressions import OrderBy
+from django.utils import timezone
 
 from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.programmes.models import ConversionRate, Programme, ProgrammeVersion
@@ -52,6 +53,12 @@ def get_programme() -> Programme:
 def find_programme() -> Programme | None:
     """Like :func:`get_programme`, where a shop without a programme is nothing unusual."""
     return Programme.objects.filter(code=loyalty_settings.programme_code).first()
+
+
+def find_time_zone() -> str:
+    """Where the days of the shop begin and end; without a programme, that of its settings."""
+    programme = find_programme()
+    return programme.time_zone if programme else timezone.get_default_timezone_name()
 
 
 def find_policy(*, currency: str, at: datetime) -> Policy | None:

@@ -11,6 +11,11 @@ from babel.numbers import get_currency_precision
 FAR_FUTURE = datetime(9000, 1, 1, tzinfo=UTC)
 
 
+def cent_of(currency: str) -> Decimal:
+    """The smallest coin of a currency: 0.01 for EUR, 1 for JPY (ISO 4217, as Babel knows it)."""
+    return Decimal(1).scaleb(-get_currency_precision(currency))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rate:
     """Points and money of one currency. ``earn_points`` for every ``earn_amount`` of it paid;
@@ -25,8 +30,8 @@ class Rate:
 
     @property
     def cent(self) -> Decimal:
-        """The smallest coin of the currency: 0.01 for EUR, 1 for JPY (ISO 4217, as Babel knows it)."""
-        return Decimal(1).scaleb(-get_currency_precision(self.currency))
+        """The smallest coin of the currency."""
+        return cent_of(self.currency)
 
     @property
     def unit_value(self) -> Decimal:

@@ -1,5 +1,6 @@
 """What all endpoints of ours have in common, whatever the shop has set for its own."""
 
+import re
 from functools import cached_property
 from typing import Any, cast
 
@@ -86,6 +87,18 @@ class LoyaltyView(ProblemMixin, APIView):
 def get_user_id(request: Request) -> int:
     """Of a caller who is logged in."""
     return cast("int", request.user.pk)
+
+
+def read_idempotency_key(request: Request) -> str:
+    """What the caller made for this one request; with it a repeated one changes nothing."""
+    key = request.headers.get("Idempotency-Key", "")
+    if not re.fullmatch(r"[!-~]{1,64}", key):
+        raise Problem(
+            _("Send an Idempotency-Key of 1 to 64 ASCII characters without blanks, new for each request."),
+            code="idempotency_key_missing",
+            status_code=400,
+        )
+    return key
 
 
 class MemberView(LoyaltyView):

@@ -47,6 +47,7 @@ class ProblemOutput(serializers.Serializer[Any]):
     errors = ProblemErrorOutput(  # type: ignore[assignment]
         many=True, required=False, help_text="With `invalid_input`: one each."
     )
+    line = serializers.IntegerField(required=False, help_text="Of the order, where it is about one.")
     terms_version = serializers.CharField(required=False, help_text="With `terms_changed`: to accept now.")
 
 
@@ -57,6 +58,7 @@ _MEANINGS = {
     404: "Switched off, not set up, or not there.",
     409: "Not possible as things are now: see `code`.",
     410: "Too late.",
+    413: "Too big.",
     503: "Stripe does not answer; nothing was changed.",
     429: "Too many requests: wait as long as `Retry-After` says.",
 }
@@ -117,6 +119,18 @@ SETTINGS: dict[str, Any] = {
         "LotState": "oscar_loyalty.rest_api.v1.ledger.LOT_STATES",
         "EarningState": "oscar_loyalty.rest_api.v1.previews.STATES",
         "PaymentState": "oscar_loyalty.rest_api.v1.payments.STATES",
+        "FoundCondition": "oscar_loyalty.rest_api.v1.warehouse.CONDITIONS",
+        "ReturnActor": "oscar_loyalty.rest_api.v1.returns.ACTORS",
+        "ReturnMomentCode": "oscar_loyalty.rest_api.v1.returns.EVENTS",
+        "ReturnKind": "oscar_loyalty.rest_api.v1.returns.KINDS",
+        "ReturnState": "oscar_loyalty.rest_api.v1.returns.STATES",
+        "ReturnReasonCode": "oscar_loyalty.rest_api.v1.returns.REASONS",
+        "ReturnFreeBecause": "oscar_loyalty.rest_api.v1.returns.FREE_BECAUSE",
+        "ReturnRefundTo": "oscar_loyalty.rest_api.v1.returns.REFUND_TO",
+        "WhyNotReturnable": "oscar_loyalty.rest_api.v1.returns.WHY_NONE",
+        "RefundState": "oscar_loyalty.rest_api.v1.returns.REFUND_STATES",
+        "RefundMethod": "oscar_loyalty.rest_api.v1.returns.REFUND_METHODS",
+        "ReturnLabelState": "oscar_loyalty.rest_api.v1.returns.LABEL_STATES",
         "ClaimState": "oscar_loyalty.rest_api.v1.claims.STATES",
         "RedemptionState": "oscar_loyalty.rest_api.v1.redemption.STATES",
         "RedemptionReason": "oscar_loyalty.rest_api.v1.redemption.REASONS",
@@ -126,6 +140,8 @@ SETTINGS: dict[str, Any] = {
         {"name": "Member", "description": "The customer's own membership and points."},
         {"name": "Earning", "description": "What a purchase would earn."},
         {"name": "Claiming", "description": "Points of orders that were placed as a guest."},
+        {"name": "Warehouse", "description": "Returns, for scanners and the software of a warehouse."},
+        {"name": "Returning", "description": "Goods that come back, and contracts that are withdrawn from."},
         {"name": "Redeeming", "description": "Points on the current basket."},
         {"name": "Paying", "description": "What points do not cover, by card."},
     ],

@@ -199,7 +199,9 @@ _ENTRY_TEXTS = {
     ("ACTIVATE", False): _("Points can be spent now"),
     ("SPEND", True): _("Spent on order %(order)s"),
     ("SPEND_RETURN", True): _("Given back: spent on order %(order)s"),
+    ("SPEND_AGAIN", True): _("Spent again on order %(order)s"),
     ("CLAWBACK", True): _("Taken back: earned with order %(order)s"),
+    ("CLAWBACK_UNDONE", True): _("Given again: earned with order %(order)s"),
     ("EXPIRE", True): _("Expired: earned with order %(order)s"),
     ("EXPIRE", False): _("Expired"),
     ("REPAY", False): _("Set off against your deficit"),
@@ -240,6 +242,8 @@ def entry_reason(entry: Entry) -> str:
             "before": points_text(int(facts["points_before"])),
             "after": points_text(int(facts["points_after"])),
         }
+    if entry.kind in (Entry.Kind.SPEND_AGAIN, Entry.Kind.CLAWBACK_UNDONE):
+        return gettext("A cancellation or return was withdrawn")
     if entry.reason_code in Adjustment.Reason.values:
         return str(Adjustment.Reason(entry.reason_code).label).capitalize()
     return ""

@@ -78,7 +78,7 @@ def find_arrivals(order_refs: Collection[str], *, now: datetime) -> dict[str, Ar
         return {}
     reached = find_statuses_reached_at(list(orders), statuses=statuses)
     lines = _lines_of(list(orders))
-    events = _events_of(list(orders))
+    events = list_reported_pieces(list(orders))
     arrivals = {}
     for pk, (number, status) in orders.items():
         moments = [moment for (order_id, _status), moment in reached.items() if order_id == pk]
@@ -127,7 +127,7 @@ def _lines_of(order_ids: Collection[int]) -> dict[int, list[tuple[int, int, str]
     return lines
 
 
-def _events_of(order_ids: Collection[int]) -> dict[int, list[tuple[datetime, int, int]]]:
+def list_reported_pieces(order_ids: Collection[int]) -> dict[int, list[tuple[datetime, int, int]]]:
     """(moment, line, quantity) that shipping events say have arrived, by order, oldest first."""
     events: dict[int, list[tuple[datetime, int, int]]] = defaultdict(list)
     codes = loyalty_settings.delivered_events

@@ -1,5 +1,6 @@
 """Mail to customers through Oscar's Dispatcher, in their language, editable by staff like Oscar's own."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -23,7 +24,24 @@ MAIL_TYPES = {
     "LOYALTY_TIER_REACHED": _("Loyalty tier reached"),
     "LOYALTY_CLAIM": _("Loyalty points of a guest order wait"),
     "LOYALTY_LATE_DELIVERY": _("An order did not arrive on the promised day"),
+    "LOYALTY_GOODWILL": _("Goodwill for an order"),
+    "LOYALTY_RETURN_LABEL": _("Label of a return"),
+    "LOYALTY_RETURN_NO_LABEL": _("Address of a return whose label is not ready"),
+    "LOYALTY_RETURN_REQUESTED": _("Receipt of a return"),
+    "LOYALTY_RETURN_RECEIVED": _("Goods of a return have arrived"),
+    "LOYALTY_RETURN_PARTLY": _("Return accepted in part"),
+    "LOYALTY_RETURN_REFUNDED": _("Refund of a return sent"),
+    "LOYALTY_RETURN_REFUND_FAILED": _("Refund of a return failed"),
+    "LOYALTY_RETURN_SETTLED": _("Return completed"),
+    "LOYALTY_RETURN_REJECTED": _("Return rejected"),
+    "LOYALTY_RETURN_CANCELLED": _("Return cancelled"),
+    "LOYALTY_RETURN_LINK": _("Link with which a guest returns an order"),
+    "LOYALTY_WITHDRAWAL_RECEIPT": _("Receipt of a withdrawal"),
 }
+
+
+#: Name, content and type of a file.
+Attachment = tuple[str, bytes, str]
 
 
 class MailNotSent(RuntimeError):
@@ -31,10 +49,17 @@ class MailNotSent(RuntimeError):
 
 
 def send_to_customer(
-    *, user_id: int | None, code: str, context: dict[str, Any], links: dict[str, str]
+    *,
+    user_id: int | None,
+    code: str,
+    context: dict[str, Any],
+    links: dict[str, str],
+    attachments: Sequence[Attachment] = (),
+    language: str = "",
 ) -> None:
     """
-    Send the message of a communication type to a customer. ``links`` maps names in the template to URL
+    Send the message of a communication type to a customer, in the language that they have chosen, else in
+    ``language``, else in that of the shop. ``links`` maps names in the template to URL
     names; they become whole URLs in the language of the mail. What the mail server raises is passed on.
 
     :raises MailNotSent: no such customer, no address, or the message has no text
@@ -45,10 +70,10 @@ def send_to_customer(
         raise MailNotSent(f"{code}: no address")
     dispatcher = get_class("communication.utils", "Dispatcher")()
     base_url = _base_url()
-    with translation.override(_language_of(user)):
+    with translation.override(_language_of(user) or language or settings.LANGUAGE_CODE):
         urls = {name: base_url + reverse(view) for name, view in links.items()}
         messages = _messages(dispatcher, code, {"user": user, "base_url": base_url, **urls, **context})
-        dispatcher.dispatch_user_messages(user, messages)
+        dispatcher.dispatch_user_messages(user, messages, attachments=attachments)
 
 
 def send_to_guest(
@@ -70,6 +95,34 @@ def send_to_guest(
         links = {"claim_url": claim_url, "programme_url": base_url + reverse("loyalty:programme")}
         messages = _messages(dispatcher, code, {"base_url": base_url, **links, **context})
         dispatcher.dispatch_anonymous_messages(address, messages)
+
+
+def send_to_address(
+    *,
+    address: str,
+    language: str,
+    code: str,
+    context: dict[str, Any],
+    attachments: Sequence[Attachment] = (),
+) -> None:
+    """
+    Send the message of a communication type to an address, whoever's it is. What the mail server raises is
+    passed on.
+
+    :raises MailNotSent: no address, or the message has no text
+    """
+    if not address:
+        raise MailNotSent(f"{code}: no address")
+    dispatcher = get_class("communication.utils", "Dispatcher")()
+    with translation.override(language or settings.LANGUAGE_CODE):
+        messages = _messages(dispatcher, code, {"base_url": _base_url(), **context})
+        dispatcher.dispatch_anonymous_messages(address, messages, attachments=attachments)
+
+
+def make_url(view: str, *, language: str, **arguments: Any) -> str:
+    """A whole URL of a page for a mail, in the language of the mail."""
+    with translation.override(language or settings.LANGUAGE_CODE):
+        return _base_url() + reverse(view, kwargs=arguments)
 
 
 def send_about_order(*, user_id: int | None, guest_email: str, code: str, context: dict[str, Any]) -> None:
@@ -139,7 +192,7 @@ def _exists(template: str) -> bool:
 def _language_of(user: Any) -> str:
     path = loyalty_settings.customer_language
     known = import_string(path)(user) if path else getattr(user, "language", None)
-    return known or settings.LANGUAGE_CODE  # type: ignore[no-any-return]
+    return str(known or "")
 
 
 def send_to_staff(*, subject: str, body: str) -> int:

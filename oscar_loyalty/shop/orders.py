@@ -8,7 +8,21 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Exists, F, IntegerField, Max, Min, OuterRef, Q, QuerySet, Sum
+from django.db import connection
+from django.db.models import (
+    BigIntegerField,
+    Count,
+    Exists,
+    F,
+    IntegerField,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+)
 from django.db.models.functions import Cast, Coalesce, Mod
 from oscar.core.loading import get_model
 
@@ -19,6 +33,7 @@ from oscar_loyalty.points.models import Account, Entry, Lot
 from oscar_loyalty.points.rules import PurchaseLine
 from oscar_loyalty.programmes.models import ProgrammeVersion
 from oscar_loyalty.programmes.rules import FAR_FUTURE
+from oscar_loyalty.returns.models import Return
 from oscar_loyalty.shop.bonus_models import OrderBonus
 from oscar_loyalty.shop.channels import find_channel
 from oscar_loyalty.tiers.models import QualifyingEntry
@@ -42,8 +57,10 @@ class PurchaseFacts:
     lines: tuple[PurchaseLine, ...]
     shipping_method: str = ""
     channel: str = ""
-    #: Whether offers of the shop promised points for it; known only where the order was locked.
+    #: Whether offers of the shop promised points for it, and whether a part of it has come back; known only
+    #: where the order was locked.
     has_bonus: bool = False
+    has_returns: bool = False
 
 
 class PurchaseMissing(LookupError):
@@ -57,13 +74,24 @@ def lock_purchase_facts(*, order_id: int) -> PurchaseFacts:
 
     :raises PurchaseMissing: there is no such order
     """
-    orders = get_model("order", "Order").objects.select_for_update().filter(pk=order_id)
+    orders = lock_weakly(get_model("order", "Order").objects).filter(pk=order_id)
     # In the same statement, so that shops without such offers pay none for them.
     bonuses = OrderBonus.objects.filter(order_ref=OuterRef("number"))
-    order = orders.annotate(loyalty_has_bonus=Exists(bonuses)).first()
+    returned = Return.objects.filter(order_ref=OuterRef("number"), booked_at__isnull=False)
+    order = orders.annotate(loyalty_has_bonus=Exists(bonuses), loyalty_has_returns=Exists(returned)).first()
     if order is None:
         raise PurchaseMissing(order_id)
-    return replace(get_purchase_facts(order), has_bonus=order.loyalty_has_bonus)
+    return replace(
+        get_purchase_facts(order), has_bonus=order.loyalty_has_bonus, has_returns=order.loyalty_has_returns
+    )
+
+
+def lock_weakly(orders: Any) -> Any:
+    """
+    Orders under a lock that lets others go on writing rows which only refer to them: payments and their
+    events are written by whoever holds the lock of the payment.
+    """
+    return orders.select_for_update(no_key=connection.features.has_select_for_no_key_update)
 
 
 def get_purchase_facts(order: Any) -> PurchaseFacts:
@@ -274,12 +302,11 @@ def list_missed_order_ids(*, placed_after: datetime) -> Iterator[int]:
         )
         .filter(~Exists(entries.filter(kind=Entry.Kind.EARN)))
     )
-    reversal = Entry.objects.filter(reverses=OuterRef("pk"))
     # On a closed account nothing is undone: see points.services.clawback_points.
     not_undone = (
         entries.filter(kind__in=(Entry.Kind.EARN, Entry.Kind.SPEND))
         .exclude(account__status=Account.Status.CLOSED)
-        .filter(~Exists(reversal))
+        .filter(points__gt=_points_by("reverses") - _points_by("reverses__reverses"))
     )
     counts = QualifyingEntry.objects.filter(order_ref=OuterRef("number"))
     still_counted = Exists(counts.filter(orders__gt=0)) & ~Exists(counts.filter(orders__lt=0))
@@ -288,6 +315,16 @@ def list_missed_order_ids(*, placed_after: datetime) -> Iterator[int]:
     yield from still_booked.order_by("pk").values_list("pk", flat=True).iterator()
     yield from _list_waiting_for_status()
     yield from _list_waiting_for_payment()
+
+
+def _points_by(path: str) -> Any:
+    """
+    Points of the entries that undo an entry (``reverses``), or that undo those again
+    (``reverses__reverses``): a part that was returned does not undo the whole order.
+    """
+    undoing = Entry.objects.filter(**{path: OuterRef("pk")}).order_by().values(path)
+    points = undoing.annotate(total=Sum("points")).values("total")
+    return Coalesce(Subquery(points, output_field=BigIntegerField()), 0)
 
 
 def _list_waiting_for_status() -> Iterator[int]:

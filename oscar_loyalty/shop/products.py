@@ -12,6 +12,7 @@ from oscar.core.loading import get_model
 
 from oscar_loyalty.points.rules import PurchaseLine
 from oscar_loyalty.programmes.rules import Policy
+from oscar_loyalty.returns.models import ReturnPolicy
 from oscar_loyalty.shop.money import as_stored
 from oscar_loyalty.shop.perk_products import is_closed
 
@@ -75,10 +76,12 @@ def list_excluded_names(*, policy: Policy) -> list[str]:
     return sorted({named.name for named in (*categories, *classes)})
 
 
-def find_excluded_product_ids(product_ids: Iterable[int | None], *, policy: Policy) -> frozenset[int]:
+def find_excluded_product_ids(
+    product_ids: Iterable[int | None], *, policy: Policy | ReturnPolicy
+) -> frozenset[int]:
     """
-    Those of the products that earn nothing because they, or their parents, are in an excluded category
-    or below one. No statement when nothing is excluded, else one.
+    Those of the products that earn nothing, or are not taken back, because they, or their parents, are in an
+    excluded category or below one. No statement when nothing is excluded, else one.
     """
     wanted = {pk for pk in product_ids if pk is not None}
     if not wanted or not policy.excluded_category_ids:

@@ -6,16 +6,16 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.cache import patch_cache_control
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
 from oscar_loyalty.flows import claims, membership
 from oscar_loyalty.flows.claims import Claimed, ClaimRefused, WaitingPoints
+from oscar_loyalty.flows.mailed_links import may_try
 from oscar_loyalty.members import queries as members
 from oscar_loyalty.shop.orders import find_guest_order, find_order_id
-from oscar_loyalty.storefront.views import StorefrontView, render_message, safe_next
+from oscar_loyalty.storefront.views import StorefrontView, caller_of, keep_secret, render_message, safe_next
 
 #: Oscar's name for the order that a session has placed last.
 ORDER_OF_SESSION = "checkout_order_id"
@@ -40,7 +40,7 @@ class _ClaimView(StorefrontView, TemplateView):
         return True
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not claims.may_try(caller=_caller(request)):
+        if not may_try(scope="claim", caller=caller_of(request)):
             return self.answer(refused="too_often")
         try:
             waiting = self.find_waiting()
@@ -51,7 +51,7 @@ class _ClaimView(StorefrontView, TemplateView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not request.user.is_authenticated:
             return redirect(request.path)
-        if not claims.may_try(caller=_caller(request)):
+        if not may_try(scope="claim", caller=caller_of(request)):
             return self.answer(refused="too_often")
         try:
             if members.find_active_member(user_id=request.user.pk) is None:
@@ -80,11 +80,7 @@ class _ClaimView(StorefrontView, TemplateView):
             here=self.request.path,
         )
         response = self.render_to_response(context, status=status or _STATUS.get(refused, 200))
-        # The address is a key: it is kept nowhere and told to no other site.
-        patch_cache_control(response, private=True, no_store=True)
-        response["Referrer-Policy"] = "same-origin"
-        response["X-Robots-Tag"] = "noindex"
-        return response
+        return keep_secret(response)
 
     def _refuse(self, refused: ClaimRefused) -> HttpResponse:
         if refused.code == "order_already_claimed" and self.request.user.is_authenticated:
@@ -152,7 +148,7 @@ class SendClaimLinkView(StorefrontView):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         number, proof = request.POST.get("order", ""), request.POST.get("proof", "")
-        if not claims.may_try(caller=_caller(request)):
+        if not may_try(scope="claim", caller=caller_of(request)):
             messages.error(request, _("That was too often. Please try again in a few minutes."))
             return redirect(safe_next(request, default=reverse("loyalty:programme")))
         if number:
@@ -166,9 +162,3 @@ class SendClaimLinkView(StorefrontView):
             _("If points wait for this order, a link is on its way to the address it was placed with."),
         )
         return redirect(safe_next(request, default=reverse("loyalty:programme")))
-
-
-def _caller(request: HttpRequest) -> str:
-    if request.user.is_authenticated:
-        return f"user:{request.user.pk}"
-    return f"address:{request.META.get('REMOTE_ADDR', '')}"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -15,6 +15,7 @@ from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.cache import patch_cache_control
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView, View
@@ -42,6 +43,7 @@ from oscar_loyalty.tiers.queries import find_held_tier, find_tier_table, name_of
 PageTitleMixin: Any = get_class("customer.mixins", "PageTitleMixin")
 
 ENTRIES_PER_PAGE = 20
+AnyResponse = TypeVar("AnyResponse", bound=HttpResponseBase)
 #: What an order of this much would earn, as an example for guests.
 EXAMPLE_AMOUNT = Decimal(50)
 
@@ -50,9 +52,10 @@ class StorefrontView(View):
     """Switched off, the programme has no pages."""
 
     now: datetime
+    works_switched_off = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not loyalty_settings.enabled:
+        if not (loyalty_settings.enabled or self.works_switched_off):
             raise Http404
         self.now = timezone.now()
         return super().dispatch(request, *args, **kwargs)
@@ -284,3 +287,18 @@ def safe_next(request: HttpRequest, *, default: str) -> str:
     )
     # Without a slash in front Django takes it for the name of a page, and raises when there is none.
     return url if safe and url.startswith("/") else default
+
+
+def caller_of(request: HttpRequest) -> str:
+    """By whom tries are counted."""
+    if request.user.is_authenticated:
+        return f"user:{request.user.pk}"
+    return f"address:{request.META.get('REMOTE_ADDR', '')}"
+
+
+def keep_secret(response: AnyResponse) -> AnyResponse:
+    """For a page whose address is a key: it is kept nowhere and told to no other site."""
+    patch_cache_control(response, private=True, no_store=True)
+    response["Referrer-Policy"] = "same-origin"
+    response["X-Robots-Tag"] = "noindex"
+    return response

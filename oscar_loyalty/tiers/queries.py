@@ -2,13 +2,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import get_language
 
 from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.programmes.models import ProgrammeVersion
-from oscar_loyalty.tiers.models import Tier, TierChange, TierOverride, TierScheme, TierStatus
+from oscar_loyalty.tiers.models import OrderPerks, Tier, TierChange, TierOverride, TierScheme, TierStatus
 
 #: Statuses that are recomputed in one transaction.
 BATCH = 500
@@ -66,6 +67,12 @@ def find_tier_codes(asked: Collection[tuple[int, datetime, str]]) -> dict[tuple[
         )
         for member_id, at, order in asked
     }
+
+
+def find_frozen_perks(*, order_ref: str) -> list[tuple[str, dict[str, Any]]]:
+    """Kind and details of each perk that a member had when they placed an order."""
+    frozen = OrderPerks.objects.filter(order_ref=order_ref).first()
+    return [(perk["kind"], perk["parameters"]) for perk in frozen.perks] if frozen else []
 
 
 def find_status(*, member_id: int, programme_id: int) -> TierStatus | None:

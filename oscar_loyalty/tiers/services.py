@@ -100,12 +100,14 @@ def disqualify_purchase(
     now: datetime,
     left_points: int = 0,
     left_spend: Decimal = NOTHING,
+    is_undone: bool = False,
 ) -> QualifyingEntry | None:
     """
     Let an order, or part of it, count no longer. ``left_points`` and ``left_spend`` are what is left of it
     after all its returns so far, so that it does not matter in how many steps it was returned; nothing
     left is the whole order. ``key`` names the event; the same one again changes nothing. ``None`` when
-    the order did not count, or counts no more than that already.
+    the order did not count, or counts no more than that already. With ``is_undone`` a return has been undone,
+    and the order may count for more again.
     """
     entries: QuerySet[QualifyingEntry] = QualifyingEntry.objects.filter(
         programme_id=programme_id, order_ref=order_ref
@@ -118,9 +120,11 @@ def disqualify_purchase(
     if earlier := entries.filter(member_id=first.member_id, key=key).first():
         return earlier
     counts = entries.aggregate(points=Sum("points"), spend=Sum("spend"), orders=Sum("orders"))
-    points = min(left_points - counts["points"], 0)
-    spend = min(left_spend - counts["spend"], NOTHING)
-    orders = 0 if left_points or left_spend else -counts["orders"]
+    points = left_points - counts["points"]
+    spend = left_spend - counts["spend"]
+    orders = int(bool(left_points or left_spend)) - counts["orders"]
+    if not is_undone:
+        points, spend, orders = min(points, 0), min(spend, NOTHING), min(orders, 0)
     if not (points or spend or orders):
         return None
     entry = QualifyingEntry.objects.create(

@@ -83,9 +83,11 @@ def seed_shop(
         end = datetime.combine(until, datetime.min.time(), HERE)
         write_reviews(random, purchases, users=users, records=records, until=end)
         if apps.is_installed("oscar_loyalty"):
+            from .comebacks import write_returns
             from .membership import write_membership
 
             write_membership(random, opened_at=opened_at, until=end, report=report)
+            write_returns(random, opened_at=opened_at, until=end, report=report)
 
 
 def _write_basics() -> Partner:

@@ -1,9 +1,10 @@
 """
 What takes too long for every day: `make nightly`.
 
-The ledger's property tests with HYPOTHESIS_PROFILE=nightly (EXAMPLES histories of 50 steps, 2,000 by
-default) and the races between processes (ROUNDS of each, 50 by default), on SQLite and on whatever
-DATABASE_URL, POSTGRES_URL and MARIADB_URL name. Says of each engine what it ran.
+The property tests of ledger, refunds and returns with HYPOTHESIS_PROFILE=nightly (EXAMPLES histories of up
+to 50 steps, 2,000 by default; of returns, which are long, a third of that) and the races between processes
+(ROUNDS of each, 50 by default), on SQLite and on whatever DATABASE_URL, POSTGRES_URL and MARIADB_URL name.
+Says of each engine what it ran.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from sandbox.tools.lanes import REPORTS, Lane, lanes_here, run
 from sandbox.tools.progress import Progress, StepFailed
 
 ENGINES = {"SQLite": (), "PostgreSQL": ("postgres",), "MariaDB": ("mariadb",)}
-TESTS = ["tests/points/test_ledger_machine.py", "tests/concurrency"]
+TESTS = [
+    "tests/points/test_ledger_machine.py",
+    "tests/returns/test_return_machine.py",
+    "tests/payments/test_refund_machine.py",
+    "tests/concurrency",
+]
 
 
 def lanes() -> list[Lane]:

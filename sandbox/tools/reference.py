@@ -19,6 +19,7 @@ from django.core.management import BaseCommand, load_command_class
 
 from oscar_loyalty import conf, signals
 from oscar_loyalty.management import commands
+from oscar_loyalty.returns import states
 
 ROOT = Path(__file__).resolve().parents[2]
 _KINDS = {
@@ -37,6 +38,7 @@ def pages() -> dict[Path, str]:
         folder / "settings.md": describe_settings(),
         folder / "signals.md": describe_signals(),
         folder / "commands.md": describe_commands(),
+        folder / "return-states.md": describe_return_states(),
     }
 
 
@@ -65,6 +67,16 @@ def describe_commands() -> str:
         if options := list(_options_of(command, module.name)):
             parts.append("\n".join(["| option | |", "|---|---|", *options]))
     return _joined(parts)
+
+
+def describe_return_states() -> str:
+    rows = [f"| `{state}` | {state.label} | {_name_all(states.FOLLOWS[state])} |" for state in states.State]
+    table = "\n".join(["| state | in words | may be followed by |", "|---|---|---|", *rows])
+    return _joined([_title("States of a return", "returns/states.py", inspect.getdoc(states)), table])
+
+
+def _name_all(after: frozenset[states.State]) -> str:
+    return ", ".join(f"`{state}`" for state in states.State if state in after) or "nothing: the end"
 
 
 def _sections_of_settings() -> Iterator[tuple[str, list[str]]]:

@@ -3,6 +3,7 @@ from django.apps import apps
 from django.core.checks import ERROR, run_checks
 
 from oscar_loyalty.checks import check_settings
+from oscar_loyalty.conf import OWN_PROVIDER
 
 
 def ids():
@@ -119,3 +120,25 @@ def test_promised_days_without_the_library_of_holidays_are_found(settings, monke
     settings.OSCAR_LOYALTY_DELIVERY_METHODS = "tests.shop.parcels.methods"
     monkeypatch.setattr("oscar_loyalty.shop.diagnosis.settings.find_spec", lambda name: None)
     assert ids() == {"E013"}
+
+
+@pytest.mark.parametrize(
+    ("values", "missing", "expected"),
+    [
+        ({}, True, set()),
+        ({"RETURN_ADDRESS": ["Shop", "12345 Town"]}, False, set()),
+        ({"RETURN_ADDRESS": ["Shop", "12345 Town"]}, True, {"E015"}),
+        ({"LABEL_PROVIDER": OWN_PROVIDER}, False, {"W015"}),
+        ({"LABEL_PROVIDER": "nowhere.to_be_found", "RETURN_ADDRESS": ["Shop"]}, True, {"E004"}),
+        ({"RETURN_ADDRESS": "Shop"}, False, {"E003"}),
+        ({"RETURN_ADDRESS": ["Shop"], "LABEL_FONT": "/nowhere/font.ttf"}, False, {"W016"}),
+    ],
+)
+def test_labels_that_cannot_be_made_are_found(settings, monkeypatch, values, missing, expected):
+    from oscar_loyalty.shop.diagnosis import settings as examined
+
+    for name, value in values.items():
+        setattr(settings, f"OSCAR_LOYALTY_{name}", value)
+    if missing:
+        monkeypatch.setattr(examined, "find_spec", lambda name: None)
+    assert ids() == expected

@@ -12,6 +12,7 @@ from oscar_loyalty.flows.membership import join_programme
 from oscar_loyalty.points.models import Account, Entry, Hold
 from oscar_loyalty.programmes import queries
 from oscar_loyalty.programmes.models import Programme, ProgrammeVersion
+from oscar_loyalty.returns.models import ReturnPolicy
 from oscar_loyalty.shop import offers
 from oscar_loyalty.shop.mail import MAIL_TYPES
 
@@ -45,6 +46,14 @@ class TestSetup:
             code__startswith="LOYALTY"
         )
         assert mails.count() == len(MAIL_TYPES)
+
+    def test_a_shop_that_takes_goods_back_gets_what_the_law_asks_for_as_its_first_policy(self):
+        run("loyalty_setup")
+        assert not ReturnPolicy.objects.exists()
+        assert run("loyalty_setup", "--returns").count("made ") == 1
+        policy = ReturnPolicy.objects.get()
+        assert (policy.currency, policy.window_days, policy.fee) == ("EUR", 14, 0)
+        assert "made " not in run("loyalty_setup", "--returns")
 
     def test_the_classic_preset_waits_for_the_shops_last_status(self):
         run("loyalty_setup")
@@ -331,6 +340,12 @@ class TestDoctor:
     def test_addresses_that_are_not_mounted(self, settings):
         settings.ROOT_URLCONF = "tests.commands.urls_without"
         assert self.found_after(lambda: None) == {"E112"}
+
+    def test_a_shop_that_takes_goods_back_without_an_address(self):
+        from tests.returns.world import make_policy
+
+        change = lambda: make_policy(Programme.objects.get())  # noqa: E731
+        assert self.found_after(change) == {"W015"}
 
     def test_a_mail_whose_text_staff_emptied(self):
         kinds = get_model("communication", "CommunicationEventType").objects

@@ -54,8 +54,9 @@ def test_a_page_names_only_what_exists(page):
     assert named(r"\bOSCAR_LOYALTY_[A-Z_]+[A-Z]\b", page) <= settings
     assert named(r"manage\.py (loyalty_\w+)", page) <= set(get_commands())
     libraries = engines["django"].engine.template_libraries
-    ours = [libraries["loyalty"], libraries["loyalty_perks"]]
-    known = {"loyalty_perks"} | {name for library in ours for name in (*library.tags, *library.filters)}
+    names = {"loyalty", "loyalty_perks", "loyalty_returns"}
+    ours = [libraries[name] for name in names]
+    known = names | {name for library in ours for name in (*library.tags, *library.filters)}
     assert named(r"(?:\{% |\|)(loyalty_\w+)", page) <= known
     for target in named(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page):
         assert (page.parent / target).exists(), target

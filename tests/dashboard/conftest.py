@@ -25,6 +25,13 @@ EVERYTHING = (
     "view_deliverypromise",
     "change_deliverypromise",
     "override_tier",
+    "view_return",
+    "handle_returns",
+    "handle_refund",
+    "view_withdrawal",
+    "view_goodwill",
+    "add_goodwill",
+    "approve_goodwill",
     "change_birthday",
 )
 

@@ -8,10 +8,12 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from oscar.core.loading import get_class
+from oscar.test.factories import OrderFactory
 
 from oscar_loyalty.delivery.services import make_promise
 from oscar_loyalty.points import services
 from oscar_loyalty.points.models import Adjustment, Entry, Hold, Posting
+from oscar_loyalty.returns.models import Goodwill, Return, ReturnPhoto, Withdrawal
 from oscar_loyalty.testing.ledger import assert_ledger_balanced
 from oscar_loyalty.tiers.services import give_tier
 from tests.tiers.world import publish_tiers
@@ -46,6 +48,22 @@ NEEDS = {
     "merges": [{"view_member", "view_membermerge"}],
     "deliveries": [{"view_member", "view_deliverypromise"}],
     "delivery-arrived": [{"view_member", "view_deliverypromise", "change_deliverypromise"}],
+    "returns": [{"view_return"}],
+    "returns-batch": [{"view_return", "handle_returns"}],
+    "return": [{"view_return"}],
+    "return-act": [{"view_return", "handle_returns"}],
+    "return-undo": [{"view_return", "handle_returns"}],
+    "return-refund": [{"view_return", "handle_refund"}],
+    "return-photos": [{"view_return", "handle_returns"}],
+    "return-photo": [{"view_return"}],
+    "return-figures": [{"view_return"}],
+    "withdrawals": [{"view_return", "view_withdrawal"}],
+    "withdrawal": [{"view_return", "view_withdrawal"}],
+    "withdrawal-handle": [{"view_return", "view_withdrawal", "handle_returns"}],
+    "goodwill-list": [{"view_goodwill"}],
+    "goodwill": [{"view_goodwill"}],
+    "goodwill-give": [{"view_goodwill", "add_goodwill"}],
+    "goodwill-decide": [{"view_goodwill", "add_goodwill"}, {"view_goodwill", "approve_goodwill"}],
     "merge": [{"view_member", "view_membermerge"}],
     "merge-request": [{"view_member", "view_membermerge", "add_membermerge"}],
     "merge-decide": [
@@ -57,6 +75,7 @@ NEEDS = {
 EITHER = {
     "adjustment-decide": {"add_adjustment", "approve_adjustment"},
     "merge-decide": {"add_membermerge", "approve_membermerge"},
+    "goodwill-decide": {"add_goodwill", "approve_goodwill"},
 }
 OPEN = {200, 302, 405}
 
@@ -92,7 +111,49 @@ def addresses(make_member):
         given_by_ref="user:1",
         now=timezone.now(),
     )
+    order = OrderFactory(number="100043", user=account.member.user)
+    one = Return.objects.create(
+        number="R123456789",
+        order_ref=order.number,
+        order_id=order.pk,
+        currency="EUR",
+        requested_at=timezone.now(),
+    )
+    photo = ReturnPhoto.objects.create(of_return=one, content=b"x", added_at=timezone.now())
+    declared = Withdrawal.objects.create(
+        number="W123456789",
+        name="Anna",
+        email="a@example.com",
+        order_text="100043",
+        received_at=timezone.now(),
+    )
+    gift = Goodwill.objects.create(
+        programme=account.programme,
+        order_ref=order.number,
+        points=5,
+        currency="EUR",
+        reason="Cup broken",
+        clerk_id=asker.pk,
+        month=timezone.localdate().replace(day=1),
+        requested_at=timezone.now(),
+    )
     arguments = {
+        "returns": (),
+        "returns-batch": (),
+        "return": (one.number,),
+        "return-act": (one.number,),
+        "return-undo": (one.number,),
+        "return-refund": (one.number, 1),
+        "return-photos": (one.number,),
+        "return-photo": (photo.public_id,),
+        "return-figures": (),
+        "withdrawals": (),
+        "withdrawal": (declared.public_id,),
+        "withdrawal-handle": (declared.public_id,),
+        "goodwill-list": (),
+        "goodwill": (gift.public_id,),
+        "goodwill-give": (order.number,),
+        "goodwill-decide": (gift.public_id,),
         "overview": (),
         "members": (),
         "ledger": (),
@@ -166,7 +227,7 @@ def labels(user):
 def test_the_menu_shows_what_somebody_may_open(log_in):
     everything = {
         *("Overview", "Members", "Tiers and perks", "Ledger", "Reservations", "Adjustments", "Merges"),
-        "Deliveries",
+        *("Deliveries", "Returns", "Goodwill"),
     }
     assert labels(log_in(*EVERYTHING, name="all").user) == everything
     assert labels(log_in("view_member", "view_hold", name="some").user) == {
@@ -187,6 +248,8 @@ def test_a_form_from_another_site_changes_nothing(desk, addresses):
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(desk.user)
     changing = ("adjust", "adjustment-decide", "adjustment-undo", "hold-release", "freeze", "close")
+    changing += ("returns-batch", "return-act", "return-undo", "return-refund", "return-photos")
+    changing += ("withdrawal-handle", "goodwill-give", "goodwill-decide")
     for name in (*changing, "transfer", "merge-request", "merge-decide", "delivery-arrived"):
         assert strict.post(addresses[name], {"book": "1"}).status_code == 403
     assert Adjustment.objects.get().state == "REQUESTED"

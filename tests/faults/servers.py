@@ -171,6 +171,8 @@ class MariaDB(Server):
         )
         (self.folder / "start.sql").write_text(
             "CREATE DATABASE IF NOT EXISTS test CHARACTER SET utf8mb4;\n"
+            # Where it was there already, it has the letters of the server.
+            "ALTER DATABASE test CHARACTER SET utf8mb4;\n"
             f"CREATE USER IF NOT EXISTS tester@'{HOST}';\n"
             f"GRANT ALL ON *.* TO tester@'{HOST}';\n"
         )

@@ -1,7 +1,7 @@
 """Rules of a version, from the preview to the booking and back."""
 
 from datetime import timedelta
-from decimal import Decimal
+from fractions import Fraction
 from itertools import count
 
 import pytest
@@ -341,20 +341,20 @@ def test_a_line_that_comes_back_takes_its_share_of_every_rule_with_it(account, c
     earned = Entry.objects.get()
     first, second = (f"line:{line.pk}" for line in order.lines.order_by("pk"))
 
-    def take_back(key, **money):
+    def take_back(key, **shares):
         services.clawback_points(
             account_id=account.pk,
             earned=earned,
             idempotency_key=key,
-            lines={ref: Decimal(amount) for ref, amount in money.items()},
+            shares={ref: Fraction(share) for ref, share in shares.items()},
             now=NOW,
         )
 
-    take_back("r1", **{first: "10.00"})
+    take_back("r1", **{first: "1/2"})
     assert taken() == {"PURCHASE": 10, "double": 10, "bonus": 3}
-    take_back("r2", **{first: "20.00"})
+    take_back("r2", **{first: 1})
     assert taken() == {"PURCHASE": 20, "double": 20, "bonus": 6}
-    take_back("r3", **{first: "20.00", second: "10.00"})
+    take_back("r3", **{first: 1, second: 1})
     assert taken() == {"PURCHASE": 30, "double": 30, "bonus": 9}
     account.refresh_from_db()
     assert (account.pending, account.debt) == (0, 0)

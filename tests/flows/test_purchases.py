@@ -1,5 +1,6 @@
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from oscar.core.loading import get_model
@@ -214,3 +215,32 @@ def test_the_sweep_finds_orders_whose_nudge_was_lost(account, customer, order_pa
     assert list(list_missed_order_ids(placed_after=LONG_AGO)) == [lost.pk]
     reward_purchase(order_id=lost.pk, now=NOW)
     assert list(list_missed_order_ids(placed_after=LONG_AGO)) == []
+
+
+def test_a_cancelled_order_of_which_a_part_was_returned_before_is_not_undone_yet(
+    account, order_paid_with_points
+):
+    order = order_paid_with_points
+    reward_purchase(order_id=order.pk, now=NOW)
+    earned = Entry.objects.get(kind=Entry.Kind.EARN, order_ref=order.number)
+    spent = Entry.objects.get(kind=Entry.Kind.SPEND, order_ref=order.number)
+    taken = services.clawback_points(
+        account_id=account.pk, earned=earned, idempotency_key="r1", points=earned.points // 2, now=NOW
+    )
+    back = partial(services.return_spend, account_id=account.pk, spent=spent, grace_days=30, now=NOW)
+    back(idempotency_key="r1-spend", points=1)
+    assert list(list_missed_order_ids(placed_after=LONG_AGO)) == []
+    get_model("order", "Order").objects.filter(pk=order.pk).update(status="Cancelled")
+    assert list(list_missed_order_ids(placed_after=LONG_AGO)) == [order.pk]
+    reward_purchase(order_id=order.pk, now=NOW)
+    assert list(list_missed_order_ids(placed_after=LONG_AGO)) == []
+    # What was undone of that again does not count.
+    services.undo_clawback(
+        account_id=account.pk, clawback=taken, idempotency_key="w1", grace_days=30, now=NOW
+    )
+    assert list(list_missed_order_ids(placed_after=LONG_AGO)) == [order.pk]
+    services.clawback_points(account_id=account.pk, earned=earned, idempotency_key="r2", now=NOW)
+    assert list(list_missed_order_ids(placed_after=LONG_AGO)) == []
+    returned = Entry.objects.filter(kind=Entry.Kind.SPEND_RETURN).latest("pk")
+    services.undo_spend_return(account_id=account.pk, returned=returned, idempotency_key="w2", now=NOW)
+    assert list(list_missed_order_ids(placed_after=LONG_AGO)) == [order.pk]

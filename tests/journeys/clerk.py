@@ -57,6 +57,7 @@ def read_orders(*, person: str) -> list[dict[str, Any]]:
             "shipping_code": order.shipping_code,
             "lines": order.lines.count(),
             "intents": list(order.sources.values_list("reference", flat=True)),
+            "refunded": str(sum(source.amount_refunded for source in order.sources.all())),
         }
         for order in orders
     ]
@@ -165,6 +166,77 @@ def read_promises(*, number: str) -> dict[str, Any]:
         "kinds": sorted(perk["kind"] for perk in frozen.perks),
         "uses": sorted([use.kind, str(use.saved)] for use in uses),
     }
+
+
+def deliver(*, number: str) -> None:
+    """Have the carrier report that an order has arrived."""
+    for status in ("Being processed", "Shipped", "Complete"):
+        set_status(number=number, status=status)
+
+
+def make_guests(*, number: str) -> str:
+    """Make it the order of a guest; return what the link in their mail carries."""
+    from oscar.core.loading import get_model
+
+    from oscar_loyalty.flows.return_access import make_token
+    from oscar_loyalty.shop.order_owners import find_owned_order
+
+    orders = get_model("order", "Order").objects.filter(number=number)
+    orders.update(user=None, guest_email="gast@example.com")
+    return make_token(order=find_owned_order(number=number), now=timezone.now())
+
+
+def hurry() -> None:
+    """Send what waits in the outbox, as the shop does twice a minute."""
+    from oscar_loyalty.flows.sweeping import relay_outbox
+
+    while relay_outbox(now=timezone.now()):
+        pass
+
+
+def read_return(*, number: str) -> dict[str, Any]:
+    from oscar_loyalty.payments.refund_models import Refund
+    from oscar_loyalty.returns.models import Return
+
+    of_return = Return.objects.get(number=number)
+    refunds = Refund.objects.filter(cause_ref__startswith=f"return:{number}:").order_by("pk")
+    return {
+        "state": of_return.state,
+        "refund": str(of_return.refund_amount),
+        "points_taken": of_return.points_taken,
+        "refunds": [{"id": one.gateway_id, "state": one.state, "amount": str(one.amount)} for one in refunds],
+        "has_label": hasattr(of_return, "label") and of_return.label.state == "READY",
+    }
+
+
+def accept_return(*, number: str) -> None:
+    """At the desk: the parcel is here, and everything in it is as new."""
+    from oscar_loyalty.flows import returns
+    from oscar_loyalty.returns.models import Return
+    from oscar_loyalty.returns.services import Decision
+
+    of_return = Return.objects.get(number=number)
+    decisions = [Decision(line_id=line.line_id, accepted=line.quantity) for line in of_return.lines.all()]
+    returns.receive_return(return_id=of_return.pk, actor_ref="user:1", now=timezone.now())
+    returns.inspect_return(
+        return_id=of_return.pk, decisions=decisions, actor_ref="user:1", now=timezone.now()
+    )
+
+
+def read_mails(*, person: str) -> list[dict[str, str]]:
+    """Mails to ``person``, oldest first."""
+    from email import message_from_bytes, policy
+    from pathlib import Path
+
+    mails, folder = [], Path(settings.EMAIL_FILE_PATH)
+    for file in sorted(folder.glob("*.log"), key=lambda file: file.stat().st_mtime_ns):
+        # One process writes all of its mails into one file, with a line of dashes after each.
+        for raw in file.read_bytes().split(b"\n" + b"-" * 79 + b"\n"):
+            message = message_from_bytes(raw.lstrip(), policy=policy.default)
+            if f"{person}@" in str(message["To"]):
+                body = message.get_body(("plain",))
+                mails.append({"subject": str(message["Subject"]), "text": body.get_content() if body else ""})
+    return mails
 
 
 def vars_of(answer: Any) -> dict[str, Any]:

@@ -11,9 +11,20 @@ import copy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 NEVER = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+def in_proportion(points: int, weights: dict[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+    """Whole shares that sum to ``points``; the largest fractions are rounded up, the earlier on a tie."""
+    whole = sum(weights.values())
+    shares = {place: points * weight // whole for place, weight in weights.items()}
+    by_fraction = sorted(weights, key=lambda place: -(points * weights[place] % whole))
+    for place in by_fraction[: points - sum(shares.values())]:
+        shares[place] += 1
+    return shares
 
 
 class Refused(Exception):
@@ -39,6 +50,7 @@ class PaperLot:
     expired: int = 0
     reversed: int = 0
     moved: int = 0
+    activated: bool = False
 
     def turn(self) -> tuple[datetime, int]:
         """Whose turn it is to be spent: the first to expire, the older one on a tie."""
@@ -63,26 +75,60 @@ class PaperHold:
 
 @dataclass(eq=False)
 class Earning:
-    """One credit from an order and how much of it was taken back."""
+    """One credit from an order; ``recorded`` by line and rule, and under ``""`` what is of no line."""
 
     key: str
     account: str
     lot: PaperLot
-    points: int
-    taken_back: int = 0
+    recorded: dict[tuple[str, str], int]
+
+    @property
+    def points(self) -> int:
+        return sum(self.recorded.values())
+
+
+@dataclass(eq=False)
+class Clawback:
+    """What was taken of which line, out of which lot (pending or not), and what was not there."""
+
+    earning: str
+    account: str
+    by_line: dict[tuple[str, str], int]
+    pieces: list[tuple[PaperLot, int, bool]] = field(default_factory=list)
+    owed: int = 0
+    undone: bool = False
 
 
 @dataclass(eq=False)
 class Redemption:
-    """What one order took from which lot, and what of that came back."""
+    """What one order has of which lot now, and what it has of none: a return that was undone may find
+    too few points. ``points`` is what it took at first."""
 
     key: str
     account: str
     shares: dict[PaperLot, int]
-    returned: dict[PaperLot, int] = field(default_factory=dict)
+    points: int
+    owed: int = 0
 
     def left(self) -> int:
-        return sum(self.shares.values()) - sum(self.returned.values())
+        return sum(self.shares.values()) + self.owed
+
+
+@dataclass(eq=False)
+class Part:
+    """What of a return came back to lots of one account."""
+
+    points: int = 0
+    lots: list[PaperLot] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Return:
+    """What came back of a redemption, for the accounts that had spent it in turn."""
+
+    order: str
+    parts: list[Part]
+    undone: bool = False
 
 
 @dataclass(eq=False)
@@ -132,6 +178,8 @@ class Paper:
         self.accounts: dict[str, PaperAccount] = {}
         self.earnings: dict[str, Earning] = {}
         self.redemptions: dict[str, Redemption] = {}
+        self.clawbacks: dict[str, Clawback] = {}
+        self.returns: dict[str, Return] = {}
         self._lots = self._holds = 0
 
     def attempt(self, movement: str, **facts: object) -> str | None:
@@ -171,6 +219,12 @@ class Paper:
             account = account.merged_into
         return account
 
+    def trail(self, name: str) -> list[str]:
+        """An account and those that it was merged into, one after the other."""
+        account = self.accounts[name]
+        rest = self.trail(account.merged_into.name) if account.merged_into is not None else []
+        return [name, *rest]
+
     def new_lot(self, account: PaperAccount, **values: object) -> PaperLot:
         self._lots += 1
         lot = PaperLot(number=self._lots, **values)  # type: ignore[arg-type]
@@ -203,7 +257,7 @@ class Paper:
         """Activate, then expire, what is due; a reservation keeps what expires first."""
         for lot in sorted(account.lots, key=lambda lot: (lot.active_at, lot.number)):
             if lot.pending and lot.active_at <= now:
-                lot.left, lot.pending = lot.left + lot.pending, 0
+                lot.left, lot.pending, lot.activated = lot.left + lot.pending, 0, True
                 self.repay(account, first=[lot])
         kept = account.held
         for lot in sorted(account.lots, key=PaperLot.turn):
@@ -265,6 +319,7 @@ class Paper:
         key: str,
         source: str,
         points: int,
+        lines: dict[tuple[str, str], int],
         active_at: datetime,
         months: int | None,
         unit_value: Decimal,
@@ -286,7 +341,8 @@ class Paper:
             months=months,
         )
         here.earned += points
-        self.earnings[key] = Earning(key, account, lot, points)
+        of_lines = sum(lines.values())
+        self.earnings[key] = Earning(key, account, lot, {**lines, ("", ""): points - of_lines})
         self.settle(here, now)
 
     def schedule_activation(self, *, account: str, source: str, active_at: datetime, now: datetime) -> None:
@@ -360,7 +416,7 @@ class Paper:
         rest = hold.points - points
         hold.state = "CAPTURED"
         # The reservation is over; what it covered and was not spent is available again.
-        self.redemptions[order] = Redemption(order, here.name, self.take(here, points, "spent"))
+        self.redemptions[order] = Redemption(order, here.name, self.take(here, points, "spent"), points)
         if rest:
             self.repay(here)
             self.settle(here, now)
@@ -385,58 +441,178 @@ class Paper:
     def return_spend(self, *, order: str, points: int | None, grace_days: int, now: datetime) -> None:
         """
         To the lots it came from, longest-lived first. What has expired meanwhile lives on for a grace; what
-        another account takes, since this one was merged into it, lives as long as it would have.
+        another account takes, since this one was merged into it, lives as long as it would have. First of
+        all goes what is owed for it since an earlier return was undone.
         """
         spent = self.redemptions[order]
-        self.opened(spent.account, now)
+        for name in self.trail(spent.account):
+            self.opened(name, now)
         here = self.final(spent.account)
-        self.settle(here, now)
         if here.status == "CLOSED":
             return
         points = spent.left() if points is None else points
         if points > spent.left():
             raise Refused("InsufficientPoints")
-        credited = []
-        for lot, share in sorted(spent.shares.items(), key=lambda pair: pair[0].turn(), reverse=True):
-            back = min(points, share - spent.returned.get(lot, 0))
-            if not back:
-                continue
-            points -= back
-            spent.returned[lot] = spent.returned.get(lot, 0) + back
-            lot.spent -= back
-            if lot.expires_at > now and lot in here.lots:
-                lot.left += back
-                credited.append(lot)
-                continue
-            grace = self.end_of_day((now + timedelta(days=grace_days)).astimezone(self.zone).date())
-            until = lot.expires_at if lot.expires_at > now else grace
-            child = self.child(here, lot, left=back, active_at=now, expires_at=until, months=None)
-            lot.moved += back
-            credited.append(child)
-        self.repay(here, first=credited)
+        if points == 0:
+            return
+        by_life = sorted(spent.shares, key=PaperLot.turn, reverse=True)
+        parts = {name: Part() for name in self.trail(spent.account)}
+        self.returns[f"{order}/{len(self.returns)}"] = Return(order, list(parts.values()))
+        parts[here.name].points = min(points, spent.owed)
+        spent.owed -= parts[here.name].points
+        points -= parts[here.name].points
+        forgiven = parts[here.name].points
+        credited = self.forgive(here, forgiven, like=by_life[0], grace_days=grace_days, now=now)
+        parts[here.name].lots += credited
+        arrived = []
+        for lot in by_life:
+            share = min(points, spent.shares[lot])
+            if share:
+                points -= share
+                spent.shares[lot] -= share
+                lot.spent -= share
+                [part] = [parts[name] for name in parts if lot in self.account(name).lots]
+                part.points += share
+                part.lots.append(lot)
+                target = self.give(here, lot, share, grace_days=grace_days, now=now)
+                (credited if lot in here.lots else arrived).append(target)
+        self.repay(here, first=[*credited, *arrived])
 
-    def claw_back(self, *, key: str, points: int | None, now: datetime) -> None:
-        """Pending points of the earning first, then its lot, then first to expire, then a deficit."""
+    def give(
+        self, here: PaperAccount, lot: PaperLot, points: int, *, grace_days: int, now: datetime
+    ) -> PaperLot:
+        """Points are spendable again in the lot that had them, or in a child of it."""
+        if lot in here.lots and lot.expires_at > now:
+            lot.left += points
+            return lot
+        until = lot.expires_at if lot.expires_at > now else self.grace(grace_days, now)
+        lot.moved += points
+        return self.child(here, lot, left=points, active_at=now, expires_at=until, months=None)
+
+    def grace(self, days: int, now: datetime) -> datetime:
+        return self.end_of_day((now + timedelta(days=days)).astimezone(self.zone).date())
+
+    def forgive(
+        self, here: PaperAccount, points: int, *, like: PaperLot, grace_days: int, now: datetime
+    ) -> list[PaperLot]:
+        """A deficit is forgiven as far as it is owed; the rest comes as new points, like those of a lot."""
+        forgiven = min(points, here.debt)
+        here.debt -= forgiven
+        if points == forgiven:
+            return []
+        lives = like.active_at <= now < like.expires_at
+        here.earned += points - forgiven
+        lot = self.new_lot(
+            here,
+            source=like.source,
+            amount=points - forgiven,
+            left=points - forgiven,
+            active_at=now,
+            expires_at=like.expires_at if lives else self.grace(grace_days, now),
+            unit_value=like.unit_value,
+            currency=like.currency,
+        )
+        return [lot]
+
+    def spend_again(self, *, key: str, now: datetime) -> None:
+        """What came back is spent again: where it went, then first to expire, then it is owed."""
+        back = self.returns[key]
+        spent = self.redemptions[back.order]
+        here = self.final(spent.account)
+        self.settle(here, now)
+        if here.status == "CLOSED" or back.undone:
+            return
+        back.undone = True
+        for part in back.parts:
+            first = [lot for lot in here.lots if any(lot.descends_from(other) for other in part.lots)]
+            there = min(part.points, here.available)
+            for lot, share in self.take(here, there, "spent", first).items():
+                spent.shares[lot] = spent.shares.get(lot, 0) + share
+            here.debt += part.points - there
+            spent.owed += part.points - there
+
+    def claw_back(
+        self,
+        *,
+        key: str,
+        points: int | None,
+        now: datetime,
+        shares: dict[str, Fraction] | None = None,
+    ) -> None:
+        """
+        Pending points of the earning first, then its lot, then first to expire, then a deficit. By shares,
+        each line and rule loses what is lacking to its part of what was recorded, rounded down.
+        """
         earning = self.earnings[key]
         here = self.final(earning.account)
         self.settle(here, now)
         if here.status == "CLOSED":
             return
-        left = earning.points - earning.taken_back
-        points = left if points is None else points
-        if points > left:
+        gone = dict.fromkeys(earning.recorded, 0)
+        for earlier in self.clawbacks.values():
+            if earlier.earning == key and not earlier.undone:
+                for place, share in earlier.by_line.items():
+                    gone[place] += share
+        left = {place: earning.recorded[place] - gone[place] for place in gone}
+        if shares is not None:
+            by_line = {
+                place: max(int(recorded * shares.get(place[0], 0)) - gone[place], 0)
+                for place, recorded in earning.recorded.items()
+            }
+        elif points is None:
+            by_line = left
+        elif points > sum(left.values()):
             raise Refused("InsufficientPoints")
-        earning.taken_back += points
+        else:
+            by_line = in_proportion(points, left)
+        points = sum(by_line.values())
+        if points == 0:
+            return
+        taken = Clawback(key, here.name, by_line)
+        self.clawbacks[f"{key}/{len(self.clawbacks)}"] = taken
         # Its points may have been converted, or moved here from elsewhere.
         first = [lot for lot in here.lots if lot.descends_from(earning.lot)]
         for lot in first:
             share = min(points, lot.pending)
-            lot.pending -= share
-            lot.reversed += share
-            points -= share
+            if share:
+                lot.pending -= share
+                lot.reversed += share
+                points -= share
+                taken.pieces.append((lot, share, True))
         share = min(points, here.available)
-        self.take(here, share, "reversed", first)
-        here.debt += points - share
+        for lot, piece in self.take(here, share, "reversed", first).items():
+            taken.pieces.append((lot, piece, False))
+        taken.owed = points - share
+        here.debt += taken.owed
+
+    def give_again(self, *, key: str, grace_days: int, now: datetime) -> None:
+        """
+        A clawback is undone: each piece goes where it was, the deficit is forgiven, and the member has or
+        is owed exactly so much more than before.
+        """
+        taken = self.clawbacks[key]
+        for name in self.trail(self.earnings[taken.earning].account):
+            self.opened(name, now)
+        here, there = self.final(taken.account), self.account(taken.account)
+        if here.status == "CLOSED" or taken.undone:
+            return
+        before = here.pending + here.available - here.debt
+        taken.undone = True
+        credited = []
+        for lot, share, was_pending in taken.pieces:
+            lot.reversed -= share
+            if was_pending and lot.active_at > now and not lot.activated:
+                if here is there:
+                    lot.pending += share
+                else:
+                    lot.moved += share
+                    credited.append(self.child(here, lot, pending=share))
+            else:
+                credited.append(self.give(here, lot, share, grace_days=grace_days, now=now))
+        like = self.earnings[taken.earning].lot
+        credited += self.forgive(here, taken.owed, like=like, grace_days=grace_days, now=now)
+        self.repay(here, first=credited)
+        assert here.pending + here.available - here.debt == before + sum(taken.by_line.values())
 
     def adjust(
         self,

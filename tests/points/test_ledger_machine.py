@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,7 @@ from hypothesis.stateful import (
 from oscar_loyalty.members.models import Member
 from oscar_loyalty.points import services
 from oscar_loyalty.points.models import COUNTERS, Account, Hold, Lot
+from oscar_loyalty.points.rules import LineEarning
 from oscar_loyalty.programmes.models import Programme
 from oscar_loyalty.testing.ledger import assert_ledger_balanced
 
@@ -64,6 +66,15 @@ START = utc(2027, 3, 27, 12)
 
 RATES = [Decimal("0.01"), Decimal("0.9"), Decimal("1.1"), Decimal(3)]
 
+#: What an order's points are recorded for, line and rule: all of them, or nothing of an offer's bonus.
+LINES = (
+    (("line:1", "PURCHASE"),),
+    (("line:1", "PURCHASE"), ("line:2", "PURCHASE"), ("line:2", "BONUS")),
+    (("line:1", "PURCHASE"), ("", "WELCOME")),
+    (),
+)
+
+parts = st.fractions(0, 1, max_denominator=12)
 baskets = st.sampled_from(BASKETS)
 picks = st.integers(0, 11)
 months = st.sampled_from([1, 6, 12, 23, 24, None])
@@ -186,11 +197,23 @@ class LedgerMachine(RuleBasedStateMachine):
         wait=st.sampled_from([timedelta(0), HOUR, 14 * DAY, None]),
         months=months,
         money=currencies,
+        rows=st.sampled_from(LINES),
     )
     def earn(
-        self, who: int, points: int, wait: timedelta | None, months: int | None, money: tuple[str, Decimal]
+        self,
+        who: int,
+        points: int,
+        wait: timedelta | None,
+        months: int | None,
+        money: tuple[str, Decimal],
+        rows: tuple[tuple[str, str], ...],
     ) -> None:
         name = self.name_of(who)
+        by_line = {row: points // len(rows) + (points % len(rows) > n) for n, row in enumerate(rows)}
+        lines = [
+            LineEarning(ref=ref, rule_code=code, basis=Decimal(share), points=share)
+            for (ref, code), share in by_line.items()
+        ]
         number = self.next_number()
         key, source = f"purchase:{number}", f"order:{number}"
         facts = {
@@ -205,10 +228,13 @@ class LedgerMachine(RuleBasedStateMachine):
             idempotency_key=key,
             source_ref=source,
             expiry_months=months,
+            lines=lines,
             now=self.now,
             **facts,
         )
-        entry = self.same(service, "award", account=name, key=key, source=source, months=months, **facts)
+        entry = self.same(
+            service, "award", account=name, key=key, source=source, months=months, lines=by_line, **facts
+        )
         self.entries[key] = entry
         self.remember([name], service, entry, partial(service, points=points + 1))
 
@@ -248,8 +274,48 @@ class LedgerMachine(RuleBasedStateMachine):
             now=self.now,
         )
         entry = self.same(service, "claw_back", key=key, points=points)
+        self.note_clawback(entry)
         other = partial(service, points=(points or 0) + 1)
         self.remember([earning.account], service, entry, other, follows=True)
+
+    @precondition(lambda self: self.paper.earnings)
+    @rule(pick=picks, shares=st.dictionaries(st.sampled_from(["line:1", "line:2", ""]), parts))
+    def claw_back_by_shares(self, pick: int, shares: dict[str, Fraction]) -> None:
+        key = sorted(self.paper.earnings)[pick % len(self.paper.earnings)]
+        earning = self.paper.earnings[key]
+        service = partial(
+            services.clawback_points,
+            account_id=self.ids[earning.account],
+            earned=self.entries[key],
+            idempotency_key=f"cancel:{self.next_number()}",
+            shares=shares,
+            now=self.now,
+        )
+        entry = self.same(service, "claw_back", key=key, points=None, shares=shares)
+        self.note_clawback(entry)
+        other = partial(service, shares=shares | {"line:3": Fraction(1)})
+        self.remember([earning.account], service, entry, other, follows=True)
+
+    def note_clawback(self, entry: Any) -> None:
+        if entry is not None:
+            self.entries[list(self.paper.clawbacks)[-1]] = entry
+
+    @precondition(lambda self: self.paper.clawbacks)
+    @rule(pick=picks)
+    def give_again(self, pick: int) -> None:
+        """Also what was given again already, and what others were taken after."""
+        key = list(self.paper.clawbacks)[-1 - pick % len(self.paper.clawbacks)]
+        account = self.paper.earnings[self.paper.clawbacks[key].earning].account
+        service = partial(
+            services.undo_clawback,
+            account_id=self.ids[account],
+            clawback=self.entries[key],
+            idempotency_key=f"undo:{self.next_number()}",
+            grace_days=GRACE_DAYS,
+            now=self.now,
+        )
+        entry = self.same(service, "give_again", key=key, grace_days=GRACE_DAYS)
+        self.remember([account], service, entry, follows=True)
 
     # Spending
 
@@ -313,7 +379,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def give_back(self, pick: int, share: Decimal | None) -> None:
         order = sorted(self.paper.redemptions)[pick % len(self.paper.redemptions)]
         spent = self.paper.redemptions[order]
-        points = None if share is None else max(1, int(sum(spent.shares.values()) * share))
+        points = None if share is None else max(1, int(spent.points * share))
         service = partial(
             services.return_spend,
             account_id=self.ids[spent.account],
@@ -324,8 +390,25 @@ class LedgerMachine(RuleBasedStateMachine):
             now=self.now,
         )
         entry = self.same(service, "return_spend", order=order, points=points, grace_days=GRACE_DAYS)
+        if entry is not None:
+            self.entries[list(self.paper.returns)[-1]] = entry
         other = partial(service, points=(points or 0) + 1)
         self.remember([spent.account], service, entry, other, follows=True)
+
+    @precondition(lambda self: self.paper.returns)
+    @rule(pick=picks)
+    def spend_again(self, pick: int) -> None:
+        key = list(self.paper.returns)[-1 - pick % len(self.paper.returns)]
+        account = self.paper.redemptions[self.paper.returns[key].order].account
+        service = partial(
+            services.undo_spend_return,
+            account_id=self.ids[account],
+            returned=self.entries[key],
+            idempotency_key=f"undo:{self.next_number()}",
+            now=self.now,
+        )
+        entry = self.same(service, "spend_again", key=key)
+        self.remember([account], service, entry, follows=True)
 
     # Staff
 

@@ -1,6 +1,7 @@
 """Taking an earning back in steps ends where taking it back at once ends."""
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,10 @@ from oscar_loyalty.testing.ledger import assert_ledger_balanced
 
 from .conftest import NOW
 
-LINES = (("line:1", "39.80", 40), ("line:2", "79.60", 79), ("shipping", "0.40", 0))
+LINES = tuple(
+    LineEarning(ref=ref, basis=Decimal(basis), points=points)
+    for ref, basis, points in (("line:1", "39.80", 40), ("line:2", "79.60", 79), ("shipping", "0.40", 0))
+)
 
 
 @pytest.fixture
@@ -21,7 +25,7 @@ def earned(account) -> Entry:
     return earn(account, "1")
 
 
-def earn(account, order) -> Entry:
+def earn(account, order, *, lines=LINES) -> Entry:
     return services.award_points(
         account_id=account.pk,
         points=119,
@@ -32,7 +36,7 @@ def earn(account, order) -> Entry:
         expiry_months=36,
         unit_value=Decimal("0.01"),
         currency="EUR",
-        lines=[LineEarning(ref=ref, basis=Decimal(basis), points=points) for ref, basis, points in LINES],
+        lines=lines,
         now=NOW,
     )
 
@@ -42,7 +46,7 @@ def take(account, earned, key, **what):
         account_id=account.pk, earned=earned, idempotency_key=key, now=NOW, **what
     )
     assert_ledger_balanced(account)
-    if entry is not None:
+    if entry is not None and earned.lines.exists():
         assert sum(line.points for line in entry.lines.all()) == entry.points
     return entry and entry.points
 
@@ -54,63 +58,91 @@ def taken_by_line(earned):
     return gone
 
 
-def money(**returned):
-    return {ref.replace("_", ":"): Decimal(amount) for ref, amount in returned.items()}
+def shares(**given_back):
+    return {ref.replace("_", ":"): Fraction(share) for ref, share in given_back.items()}
 
 
 def test_a_line_given_back_in_steps_loses_its_share_and_no_more(account, earned):
-    assert take(account, earned, "r1", lines=money(line_2="10.00")) == 9
-    assert take(account, earned, "r2", lines=money(line_2="20.00")) == 10
-    assert take(account, earned, "r3", lines=money(line_2="20.00")) is None
-    assert take(account, earned, "r4", lines=money(line_1="39.80", line_2="79.60")) == 100
+    assert take(account, earned, "r1", shares=shares(line_2="1/8")) == 9
+    assert take(account, earned, "r2", shares=shares(line_2="1/4")) == 10
+    assert take(account, earned, "r3", shares=shares(line_2="2/8")) is None
+    assert take(account, earned, "r4", shares=shares(line_1=1, line_2=1)) == 100
     assert take(account, earned, "r5") is None
     assert taken_by_line(earned) == {"line:1": 40, "line:2": 79}
 
 
 def test_steps_by_line_and_by_number_end_at_the_same_points(account, earned):
     assert take(account, earned, "r1", points=7) == 7
-    assert take(account, earned, "r2", lines=money(line_1="20.00")) == 18
+    assert take(account, earned, "r2", shares=shares(line_1="1/2")) == 18
     assert take(account, earned, "r3", points=50) == 50
     assert take(account, earned, "r4") == 44
     assert taken_by_line(earned) == {"line:1": 40, "line:2": 79}
 
 
 def test_what_is_repeated_is_taken_once_and_more_than_earned_never(account, earned):
-    assert take(account, earned, "r1", lines=money(line_1="10.00")) == 10
-    assert take(account, earned, "r1", lines=money(line_1="10.0")) == 10
+    assert take(account, earned, "r1", shares=shares(line_1="1/4")) == 10
+    assert take(account, earned, "r1", shares={"line:1": Fraction(2, 8)}) == 10
     with pytest.raises(services.IdempotencyKeyReused):
-        take(account, earned, "r1", lines=money(line_1="11.00"))
+        take(account, earned, "r1", shares=shares(line_1="1/3"))
     with pytest.raises(services.InsufficientPoints):
         take(account, earned, "r2", points=110)
-    assert take(account, earned, "r3", lines=money(line_1="5000")) == 30
+    assert take(account, earned, "r3", shares=shares(line_1=1)) == 30
     assert taken_by_line(earned) == {"line:1": 40}
 
 
+@pytest.mark.parametrize("share", [Fraction(5, 4), Fraction(-1, 4), 2, 0.5, Decimal("0.5"), "1/2", None])
+def test_what_is_no_part_of_a_line_is_refused(account, earned, share):
+    with pytest.raises(services.InvalidShare):
+        take(account, earned, "r1", shares={"line:1": share})
+    assert not earned.reversed_by.exists()
+
+
 def test_unknown_lines_and_less_returned_than_before_take_nothing(account, earned):
-    assert take(account, earned, "r1", lines=money(line_1="10.00")) == 10
-    assert take(account, earned, "r2", lines=money(line_1="5.00", line_9="5.00")) is None
+    assert take(account, earned, "r1", shares=shares(line_1="1/4")) == 10
+    assert take(account, earned, "r2", shares=shares(line_1="1/8", line_9=1)) is None
     with pytest.raises(ValueError, match="Either"):
-        take(account, earned, "r3", points=1, lines={})
+        take(account, earned, "r3", points=1, shares={})
+
+
+def test_what_was_recorded_for_no_line_goes_with_the_whole_order(account):
+    bonus = earn(account, "1", lines=())
+    assert take(account, bonus, "r1", shares=shares(line_1=1)) is None
+    assert take(account, bonus, "r2", shares={"": Fraction(1, 3)}) == 39
+    assert take(account, bonus, "r3", points=20) == 20
+    assert take(account, bonus, "r4", shares={"": Fraction(1, 2)}) is None
+    assert take(account, bonus, "r5", shares={"": Fraction(2, 3)}) == 20
+    assert take(account, bonus, "r6", shares={"": Fraction(1)}) == 40
+    assert taken_by_line(bonus) == {}
+
+
+def test_each_rule_of_a_line_is_rounded_down_for_itself(account):
+    lines = [
+        LineEarning(ref="line:1", rule_code="PURCHASE", basis=Decimal(50), points=55),
+        LineEarning(ref="line:1", rule_code="DOUBLE", basis=Decimal(50), points=55),
+        LineEarning(ref="", rule_code="WELCOME", basis=Decimal(0), points=9),
+    ]
+    earned = earn(account, "1", lines=lines)
+    assert take(account, earned, "r1", shares={"line:1": Fraction(1, 2), "": Fraction(1, 2)}) == 27 + 27 + 4
+    assert take(account, earned, "r2", shares={"line:1": Fraction(1), "": Fraction(1)}) == 28 + 28 + 5
 
 
 @given(
     points=st.integers(0, 10**12),
-    basis=st.integers(1, 10**12),
-    steps=st.lists(st.integers(0, 10**12), max_size=6),
+    steps=st.lists(st.fractions(0, 1), max_size=6),
 )
-def test_the_share_of_a_line_grows_with_what_is_returned_up_to_all_of_it(points, basis, steps):
-    returned = sorted([*steps, basis])
-    shares = [points_to_take_back(points, basis=Decimal(basis), returned=Decimal(step)) for step in returned]
-    assert shares == sorted(shares)
-    assert shares[-1] == points
-    assert all(0 <= share <= points for share in shares)
+def test_the_share_of_a_line_grows_with_what_is_returned_up_to_all_of_it(points, steps):
+    parts = sorted([*steps, Fraction(1)])
+    gone = [points_to_take_back(points, share=part) for part in parts]
+    assert gone == sorted(gone)
+    assert gone[-1] == points
+    assert all(0 <= points * part - taken < 1 for taken, part in zip(gone, parts, strict=True))
 
 
 def test_what_went_of_another_order_leaves_the_lines_of_this_one(account, earned):
     """Lines of all orders have the same names."""
     other = earn(account, "2")
-    assert take(account, other, "r1", lines=money(line_2="79.60")) == 79
-    assert take(account, earned, "r2", lines=money(line_2="10.00")) == 9
+    assert take(account, other, "r1", shares=shares(line_2=1)) == 79
+    assert take(account, earned, "r2", shares=shares(line_2="1/8")) == 9
     assert take(account, earned, "r3") == 110
     assert taken_by_line(earned) == {"line:1": 40, "line:2": 79}
     entries = Entry.objects.filter(kind=Entry.Kind.CLAWBACK).order_by("seq")

@@ -249,11 +249,11 @@ def test_nothing_is_shared_out_where_nothing_weighs():
 
 
 @pytest.mark.parametrize(
-    ("returned", "gone"),
-    [("-5", 0), ("0", 0), ("2.99", 0), ("3.00", 1), ("29.99", 9), ("30", 10), ("40", 10)],
+    ("share", "gone"),
+    [("0", 0), ("299/3000", 0), ("1/10", 1), ("2999/3000", 9), ("1", 10)],
 )
-def test_points_go_with_the_money_that_is_given_back(returned, gone):
-    assert points_to_take_back(10, basis=Decimal(30), returned=Decimal(returned)) == gone
+def test_points_go_with_the_share_that_is_given_back(share, gone):
+    assert points_to_take_back(10, share=Fraction(share)) == gone
 
 
 @pytest.mark.parametrize(("includes_tax", "amount"), [(True, "11.90"), (False, "10.00")])

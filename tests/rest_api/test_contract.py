@@ -39,6 +39,8 @@ CALLS = {
     "basket/redemption": ("get", None),
     "claims": ("get", None),
     "claims/link": ("post", None),
+    "return-links": ("post", {"order": "100042", "email": "guest@example.com"}),
+    "returns": ("get", None),
     "schema": ("get", None),
 }
 
@@ -97,6 +99,12 @@ PERMISSIONS = [
     ("member", "post", "claims", {"token": "x"}, 404),
     ("member", "post", "claims", {}, 409),
     ("member", "post", "claims/link", None, 202),
+    ("guest", "post", "withdrawals", {}, 400),
+    ("customer", "post", "withdrawals", {}, 400),
+    ("member", "post", "withdrawals", {}, 400),
+    ("guest", "post", "return-links", {"order": "1", "email": "guest@example.com"}, 202),
+    ("customer", "post", "return-links", {"order": "1", "email": "guest@example.com"}, 202),
+    ("member", "post", "return-links", {"order": "1", "email": "guest@example.com"}, 202),
     ("guest", "get", "tiers", None, 200),
     ("guest", "get", "basket/perks", None, 200),
     ("guest", "get", "me/tier", None, 403),
@@ -121,6 +129,34 @@ PERMISSIONS = [
     ("guest", "post", "payments", {}, 409),
     ("customer", "post", "payments", {}, 409),
     ("member", "post", "payments", {}, 409),
+    *(
+        (role, method, path, body, 404)
+        for role in ("guest", "customer", "member")
+        for method, path, body in [
+            ("get", "orders/{number}/returnable-lines", None),
+            ("post", "orders/{number}/return-previews", {"lines": [{"line": 1, "quantity": 1}]}),
+            ("post", "orders/{number}/returns", {"lines": [{"line": 1, "quantity": 1}]}),
+            ("get", "returns/{number}", None),
+            ("post", "returns/{number}/cancellation", None),
+            ("get", "returns/{number}/label.pdf", None),
+            ("get", "returns/{number}/label.svg", None),
+            ("post", "returns/{number}/photos", {"line": 1, "content": ""}),
+            ("get", "returns/{number}/photos/{photo_id}", None),
+        ]
+    ),
+    *(
+        (role, method, path, body, 403)
+        for role in ("guest", "customer", "member")
+        for method, path, body in [
+            ("get", "warehouse/returns", None),
+            ("post", "warehouse/returns/{number}/transit", None),
+            ("post", "warehouse/returns/{number}/receipt", None),
+            ("post", "warehouse/returns/{number}/inspection", {"lines": []}),
+        ]
+    ),
+    ("guest", "get", "returns", None, 403),
+    ("customer", "get", "returns", None, 200),
+    ("member", "get", "returns", None, 200),
     ("former member", "get", "me", None, 200),
     ("former member", "get", "me/ledger", None, 403),
     ("former member", "get", "me/lots", None, 403),

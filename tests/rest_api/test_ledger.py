@@ -98,6 +98,32 @@ def test_what_is_taken_back_names_what_it_reverses(client, member):
     assert row["reverses"] == str(earned.public_id)
 
 
+def test_a_return_that_was_withdrawn_says_so(client, member):
+    earned = earn(member, 120, order="100001")
+    spent = spend(member, 50, order="100002")
+    taken = services.clawback_points(account_id=member.pk, earned=earned, idempotency_key="r1", now=NOW)
+    back = services.return_spend(
+        account_id=member.pk, spent=spent, idempotency_key="r2", grace_days=30, now=NOW
+    )
+    services.undo_clawback(account_id=member.pk, clawback=taken, idempotency_key="w1", grace_days=30, now=NOW)
+    services.undo_spend_return(account_id=member.pk, returned=back, idempotency_key="w2", now=NOW)
+    again, given = read(client)[:2]
+    assert (again["kind"], again["points"], again["text"]) == (
+        "SPEND_AGAIN",
+        -50,
+        "Spent again on order 100002",
+    )
+    assert (given["kind"], given["points"], given["text"]) == (
+        "CLAWBACK_UNDONE",
+        120,
+        "Given again: earned with order 100001",
+    )
+    assert {row["explanation"]["text"] for row in (again, given)} == {
+        "A cancellation or return was withdrawn"
+    }
+    assert [row["reverses"] for row in (again, given)] == [str(back.public_id), str(taken.public_id)]
+
+
 @pytest.mark.parametrize(
     ("language", "text"), [("en", "Sorry for the wait"), ("de", "Entschuldigung für das Warten")]
 )

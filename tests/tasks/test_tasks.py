@@ -6,7 +6,15 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from oscar_loyalty import tasks
-from oscar_loyalty.flows import expiry, purchases, sweeping, tier_notices, tiering
+from oscar_loyalty.flows import (
+    expiry,
+    purchases,
+    return_labels,
+    return_sweep,
+    sweeping,
+    tier_notices,
+    tiering,
+)
 from oscar_loyalty.payments import services
 from oscar_loyalty.points.audit_models import AuditRun
 from oscar_loyalty.shop.orders import PurchaseMissing
@@ -24,11 +32,14 @@ JOBS = {
     "finish_payments": (services, "finish_payments"),
     "align_perk_offers": (sweeping, "align_perk_offers"),
     "forget_old_news": (sweeping, "forget_old_news"),
+    "retry_return_labels": (return_labels, "retry_labels"),
+    "relay_returns": (sweeping, "relay_returns"),
+    "check_returns": (return_sweep, "check_returns"),
 }
 #: They take long, so they look at the clock themselves.
 CLOCKED = ("audit_ledger", "run_waiting_jobs")
 #: What goes on while the programme is switched off.
-ALWAYS = {"finish_payments", "forget_old_news"}
+ALWAYS = {"check_returns", "finish_payments", "forget_old_news", "relay_returns", "retry_return_labels"}
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from django.utils import timezone
 from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.flows.setting_up import SetUp, set_up_shop
 from oscar_loyalty.programmes.presets import PRESETS
+from oscar_loyalty.returns.services import FIRST_POLICY
 from oscar_loyalty.shop import configuration
 
 
@@ -39,6 +40,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--terms-version", default="1", help="version of the terms (default: %(default)s)"
         )
+        parser.add_argument(
+            "--returns",
+            action="store_true",
+            help="write down a first return policy, as German law asks for it: 14 days, free of charge",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         preset = PRESETS[options["preset"]]
@@ -61,11 +67,12 @@ class Command(BaseCommand):
             currencies=_checked_currencies(options["currency"] or configuration.list_shop_currencies()),
             terms_version=options["terms_version"],
             promises=promises,
+            returns=FIRST_POLICY if options["returns"] else None,
             now=timezone.now(),
         )
-        self._report(done)
+        self._report(done, asked_for_returns=options["returns"])
 
-    def _report(self, done: SetUp) -> None:
+    def _report(self, done: SetUp, *, asked_for_returns: bool) -> None:
         version = done.version
         self._line(done.programme_made, f"programme “{done.programme.name}” ({done.programme.code})")
         self._line(
@@ -76,6 +83,8 @@ class Command(BaseCommand):
         )
         self._line(done.offer_made, "offer with which points are redeemed")
         self._line(done.mails_made > 0, "kinds of mail")
+        if asked_for_returns:
+            self._line(done.policies_made > 0, "return policy: 14 days, free of charge")
         for currency in done.currencies_without_rate:
             self.stderr.write(
                 f"No rate for {currency}: points are neither earned nor spent in it. Publish a new version "

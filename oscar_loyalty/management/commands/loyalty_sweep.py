@@ -28,15 +28,17 @@ class Command(BaseCommand):
         if options["days"] < 0:
             raise CommandError("--days must not be negative.")
         if not loyalty_settings.enabled:
-            self.stdout.write("The programme is switched off (OSCAR_LOYALTY_ENABLED): only payments count.")
+            self.stdout.write(
+                "The programme is switched off (OSCAR_LOYALTY_ENABLED): only payments and returns count."
+            )
         line = ProgressLine(self.stderr)
         swept = sweeping.sweep(
             now=timezone.now(), reward_within_days=options["days"], on_progress=line.show_count
         )
         line.finish()
         for what, count in asdict(swept).items():
-            self.stdout.write(f"{what:>10}  {count}")
+            self.stdout.write(f"{what:>11}  {count}")
         # Last: they may take long.
-        self.stdout.write(f"{'jobs':>10}  {run_waiting_jobs(clock=timezone.now)}")
+        self.stdout.write(f"{'jobs':>11}  {run_waiting_jobs(clock=timezone.now)}")
         if swept.failed:
             raise CommandError(f"{swept.failed} orders could not be brought up to date: see the log.")

@@ -1,6 +1,6 @@
 """Rows for the audit: tuples instead of instances, in one consistent view, in bounded pieces."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,7 +11,7 @@ from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Sum, Value
 from django.db.models.functions import Cast, Concat
 
 from oscar_loyalty.outbox.models import OutboxMessage
-from oscar_loyalty.points.audit.replay import EntryRow, Facts, LotRow, PostingRow
+from oscar_loyalty.points.audit.replay import FROM_SOURCE, EntryRow, Facts, LotRow, PostingRow
 from oscar_loyalty.points.models import COUNTERS, LOT_COLUMNS, Account, EarnedLine, Entry, Hold, Lot, Posting
 
 #: Entries that are read at once; more of one account are read in pieces of so many.
@@ -239,7 +239,7 @@ def read_facts(entries: list[EntryRow], lots: dict[int, LotRow]) -> Facts:
             order_ref__in=some, state=Hold.State.CAPTURED
         ).values_list("order_ref", "public_id", "account_id")
     }
-    taken_back = sorted({entry.reverses_id or 0 for entry in entries if entry.kind == Entry.Kind.CLAWBACK})
+    taken_back = sorted({entry.reverses_id or 0 for entry in entries if entry.kind in FROM_SOURCE})
     return Facts(lots=lots, holds=holds, families=_families_of(taken_back), hashes=_read_hashes(entries))
 
 
@@ -290,26 +290,37 @@ def read_unspent_captures(*, which: Which) -> list[tuple[int, int, int]]:
 
 def read_excessive_reversals(reversals: list[EntryRow]) -> list[tuple[int, int, int]]:
     """
-    ``(entry, points, undone)`` of entries of which more was undone than they booked. Each is told once,
-    by the newest entry that undoes it.
+    ``(entry, points, undone)`` of entries of which more was undone than they booked, less what was undone
+    of that again. Each is told once, by the newest entry that undoes it.
     """
     newest = {entry.id for entry in reversals}
-    return [
-        (pk, points, undone)
-        for some in _pieces(sorted({entry.reverses_id or 0 for entry in reversals}))
-        for pk, points, undone, last in Entry.objects.filter(pk__in=some)
-        .annotate(undone=Sum("reversed_by__points"), last=Max("reversed_by__pk"))
-        .filter(undone__gt=F("points"))
-        .values_list("pk", "points", "undone", "last")
-        if last in newest
-    ]
+    found = []
+    for some in _pieces(sorted({entry.reverses_id or 0 for entry in reversals})):
+        again = _sum_by(Entry.objects.filter(reverses__reverses_id__in=some), "reverses__reverses_id")
+        rows = Entry.objects.filter(pk__in=some).annotate(
+            undone=Sum("reversed_by__points"), last=Max("reversed_by__pk")
+        )
+        for pk, points, undone, last in rows.values_list("pk", "points", "undone", "last"):
+            net = undone - again.get((pk,), 0)
+            if net > points and last in newest:
+                found.append((pk, points, net))
+    return found
 
 
 def read_excessive_returns(reversals: list[EntryRow]) -> list[tuple[int, int, int, int]]:
-    """``(spending entry, lot, spent, returned)`` of lots that got back more than was spent of them."""
+    """``(spending entry, lot, spent, returned)`` of lots that got back more than was spent of them, once or
+    again."""
     found = []
     for some in _pieces(sorted({e.reverses_id or 0 for e in reversals if e.kind == Entry.Kind.SPEND_RETURN})):
-        spent = _sum_by(Posting.objects.filter(entry_id__in=some, credit="RED"), "entry_id", "lot_id")
+        spent: Counter[Any] = Counter(
+            _sum_by(Posting.objects.filter(entry_id__in=some, credit="RED"), "entry_id", "lot_id")
+        )
+        spent += Counter(
+            _sum_by(
+                Posting.objects.filter(entry__reverses__reverses_id__in=some, credit="RED"),
+                *("entry__reverses__reverses_id", "lot_id"),
+            )
+        )
         returned = _sum_by(
             Posting.objects.filter(entry__reverses_id__in=some, debit="RED"), "entry__reverses_id", "lot_id"
         )
@@ -330,9 +341,17 @@ def read_lines_taken_back_twice(reversals: list[EntryRow]) -> list[tuple[int, st
             "entry__reverses_id",
             *line,
         )
+        undone = _sum_by(
+            EarnedLine.objects.filter(
+                entry__reverses__reverses_id__in=some, entry__kind=Entry.Kind.CLAWBACK_UNDONE
+            ),
+            "entry__reverses__reverses_id",
+            *line,
+        )
         for key, points in taken.items():
-            if points > earned.get(key, 0):
-                found.append((key[0], key[1], earned.get(key, 0), points))
+            net = points - undone.get(key, 0)
+            if net > earned.get(key, 0):
+                found.append((key[0], key[1], earned.get(key, 0), net))
     return found
 
 

@@ -32,8 +32,14 @@ _SHAPES: dict[str, set[tuple[str, str]]] = {
     _Kind.HOLD: {("AVL", "HLD")},
     _Kind.RELEASE: {("HLD", "AVL")},
     _Kind.SPEND: {("HLD", "RED")},
-    _Kind.SPEND_RETURN: {("RED", "AVL"), ("RED", "MOV"), ("MOV", "AVL")},
+    # The last two pairs: what was owed since an earlier return was undone.
+    _Kind.SPEND_RETURN: {("RED", "AVL"), ("RED", "MOV"), ("MOV", "AVL"), ("TBK", "DBT"), ("EXP", "AVL")},
+    _Kind.SPEND_AGAIN: {("AVL", "RED"), ("DBT", "EXP")},
     _Kind.CLAWBACK: {("PND", "EXP"), ("AVL", "EXP"), ("DBT", "EXP")},
+    _Kind.CLAWBACK_UNDONE: {
+        *(("TBK", "PND"), ("TBK", "AVL"), ("TBK", "DBT"), ("EXP", "AVL")),
+        *(("TBK", "MOV"), ("MOV", "PND"), ("MOV", "AVL")),
+    },
     _Kind.EXPIRE: {("AVL", "BRK")},
     _Kind.ADJUST_UP: {("EXP", "AVL")},
     # The other pair undoes a write-off.
@@ -47,9 +53,16 @@ _SHAPES: dict[str, set[tuple[str, str]]] = {
 }
 #: Kinds that take points by choice: first to expire goes first, and what has expired cannot be taken.
 #: A conversion takes the lots of one currency and leaves the others.
-_TAKING = {_Kind.HOLD, _Kind.SPEND, _Kind.CLAWBACK, _Kind.ADJUST_DOWN, _Kind.MOVE_OUT, "CONVERT"}
+_TAKING = {
+    *(_Kind.HOLD, _Kind.SPEND, _Kind.SPEND_AGAIN, _Kind.CLAWBACK, _Kind.ADJUST_DOWN, _Kind.MOVE_OUT),
+    "CONVERT",
+}
 _OF_HOLDS = {_Kind.HOLD, _Kind.RELEASE, _Kind.SPEND}
-_IN_ORDER = {_Kind.SPEND, _Kind.CLAWBACK, _Kind.ADJUST_DOWN, _Kind.MOVE_OUT, _Kind.REPAY}
+_IN_ORDER = {
+    *(_Kind.SPEND, _Kind.SPEND_AGAIN, _Kind.CLAWBACK, _Kind.ADJUST_DOWN, _Kind.MOVE_OUT, _Kind.REPAY),
+}
+#: Kinds that first take what one entry gave, from wherever it was moved.
+FROM_SOURCE = {_Kind.CLAWBACK, _Kind.SPEND_AGAIN}
 
 
 class _Effect(NamedTuple):
@@ -128,7 +141,7 @@ class Facts(NamedTuple):
     lots: dict[int, LotRow]
     #: order: (public id of the captured hold, its account)
     holds: dict[str, tuple[str, int]]
-    #: entry taken back: its lots, and whatever became of their points
+    #: entry that gave what is taken first: its lots, and whatever became of their points
     families: dict[int, set[int]]
     #: entry undone: its hash
     hashes: dict[int, str]
@@ -268,8 +281,7 @@ class Replay:
         if entry.kind == _Kind.REPAY:
             # A credit repays the deficit out of itself.
             taken = [place for place in taken if place[1] not in self._credited]
-        elif entry.kind == _Kind.CLAWBACK:
-            # What an order earned is taken back from wherever it was moved.
+        elif entry.kind in FROM_SOURCE:
             family = facts.families.get(entry.reverses_id or 0, set())
             taken = [place for place in taken if place[1] not in family]
         if taken and earliest < max(taken):

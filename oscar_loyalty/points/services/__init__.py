@@ -14,6 +14,7 @@ from oscar_loyalty.points.errors import (
     InsufficientPoints,
     InvalidPoints,
     InvalidRate,
+    InvalidShare,
     InvalidText,
     MergeRejected,
     MergeRequested,
@@ -33,6 +34,7 @@ from oscar_loyalty.points.services.backfilling import (
 )
 from oscar_loyalty.points.services.closing import (
     close_account,
+    restore_debt,
     write_off_debt,
 )
 from oscar_loyalty.points.services.corrections import (
@@ -69,6 +71,10 @@ from oscar_loyalty.points.services.spending import (
     renew_hold,
     return_spend,
 )
+from oscar_loyalty.points.services.undoing import (
+    undo_clawback,
+    undo_spend_return,
+)
 
 __all__ = [
     "AccountNotOpen",
@@ -83,6 +89,7 @@ __all__ = [
     "InsufficientPoints",
     "InvalidPoints",
     "InvalidRate",
+    "InvalidShare",
     "InvalidText",
     "MergeRejected",
     "MergeRequested",
@@ -110,11 +117,14 @@ __all__ = [
     "renew_hold",
     "request_adjustment",
     "request_merge",
+    "restore_debt",
     "return_spend",
     "schedule_activation",
     "settle_account",
     "transfer_points",
     "undo_adjustment",
+    "undo_clawback",
+    "undo_spend_return",
     "unfreeze_account",
     "write_off_debt",
 ]

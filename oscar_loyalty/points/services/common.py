@@ -1,9 +1,13 @@
 """What the services of this room share."""
 
 import uuid
+from datetime import timedelta
 
+from oscar_loyalty.points.book import Book, Move
 from oscar_loyalty.points.errors import AccountNotOpen
-from oscar_loyalty.points.models import Account, Lot
+from oscar_loyalty.points.models import Account, Lot, Posting
+
+_Code = Posting.Code
 
 
 def require_open(account: Account) -> None:
@@ -45,3 +49,66 @@ def spread(points: int, lots: list[tuple[Lot, int]]) -> list[tuple[Lot, int]]:
             shares.append((lot, share))
             points -= share
     return shares
+
+
+class GivingBack:
+    """
+    Points come back to a member, on the account ``book``: to the lots that they had left or, where those
+    have expired or are on an account that was merged into this one, to child lots of theirs.
+    """
+
+    def __init__(self, book: Book, *, grace_days: int) -> None:
+        self.book = book
+        self._grace_ends = book.expiry_of(book.now + timedelta(days=grace_days), months=0)
+        #: What comes from accounts that were merged into this one.
+        self.arriving: list[Move] = []
+        self._credited: list[Lot] = []
+
+    def give(self, here: Book, lot: Lot, points: int, *, out_of: str, to: str) -> list[Move]:
+        """Moves on ``here``, whose lot it is, from a code to PENDING or AVAILABLE."""
+        pending = to == _Code.PENDING
+        if here is self.book and (pending or lot.expires_at > self.book.now):
+            self._credited.append(lot)
+            return [Move(out_of, to, points, lot)]
+        child = self.book.add_lot(
+            amount=points,
+            parent_lot=lot,
+            source_ref=lot.source_ref,
+            active_at=lot.active_at if pending else self.book.now,
+            expires_at=lot.expires_at if lot.expires_at > self.book.now else self._grace_ends,
+            expiry_months=lot.expiry_months if pending else None,
+            unit_value=lot.unit_value,
+            currency=lot.currency,
+        )
+        self._credited.append(child)
+        moves = [Move(out_of, _Code.MOVED, points, lot)]
+        arrival = Move(_Code.MOVED, to, points, child)
+        (moves if here is self.book else self.arriving).append(arrival)
+        return moves
+
+    def forgive(self, points: int, *, like: Lot) -> list[Move]:
+        """
+        Moves for what was owed because there were not enough points. What is owed no more comes in a new
+        lot, worth what ``like`` is and living as long: whoever repaid it had other points take its place,
+        and a deficit that was written off was a gift and stays one.
+        """
+        moves = []
+        if forgiven := min(points, self.book.account.debt):
+            moves.append(Move(_Code.TAKEN_BACK, _Code.DEBT, forgiven))
+        if rest := points - forgiven:
+            lives = like.active_at <= self.book.now < like.expires_at
+            lot = self.book.add_lot(
+                amount=rest,
+                source_ref=like.source_ref,
+                active_at=self.book.now,
+                expires_at=like.expires_at if lives else self._grace_ends,
+                unit_value=like.unit_value,
+                currency=like.currency,
+            )
+            self._credited.append(lot)
+            moves.append(Move(_Code.EXPENSE, _Code.AVAILABLE, rest, lot))
+        return moves
+
+    def repay_debt(self) -> None:
+        """What else is owed is repaid out of what was given, before other points."""
+        self.book.repay_debt(first=self._credited)

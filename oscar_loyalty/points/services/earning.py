@@ -2,21 +2,23 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import Exists, OuterRef, QuerySet
 
 from oscar_loyalty.points import fast
 from oscar_loyalty.points.book import Book, Move, check_points
-from oscar_loyalty.points.errors import InsufficientPoints
+from oscar_loyalty.points.errors import InsufficientPoints, InvalidShare
 from oscar_loyalty.points.fast import with_fast_path
 from oscar_loyalty.points.hashing import award_fingerprint, digest
 from oscar_loyalty.points.models import Account, EarnedLine, Entry, Lot, Posting
 from oscar_loyalty.points.rules import LineEarning, points_to_take_back, share_out
 from oscar_loyalty.points.services.common import require_on_trail, require_taking, spread
+from oscar_loyalty.points.texts import check_references
 from oscar_loyalty.programmes.rules import FAR_FUTURE
 from oscar_loyalty.transactions import atomic_with_retries
 
@@ -118,27 +120,29 @@ def clawback_points(
     idempotency_key: str,
     now: datetime,
     points: int | None = None,
-    lines: Mapping[str, Decimal] | None = None,
+    shares: Mapping[str, Fraction] | None = None,
 ) -> Entry | None:
     """
     Take back ``points`` of an earning (all that is left of it by default), whatever rule is in force
     today: pending ones first, then from the lot they came in, then by earliest expiry. What is already
     spent becomes a deficit that later credits repay. ``None`` when nothing is left to take.
 
-    Or say in ``lines`` how much money of each order line has been given back so far: then so many points
-    are taken that each line keeps its share of what was recorded. In however many steps, and whatever
-    came before, it ends at the same points as all at once.
+    Or say in ``shares`` which part of each order line, 0 to 1, has been given back so far in all: then so
+    many points are taken that this part of what was recorded for the line, rule by rule and rounded down,
+    is gone. ``""`` names the whole order, for what was recorded for none of its lines. In however many
+    steps, and whatever came before, it ends at the same points as all at once.
 
     Where the account was merged into another one, the points are taken there. From a closed account
     nothing is taken: what it had was given up, and nobody is left to owe anything.
 
     :raises InsufficientPoints: more than is left of the earning
-    :raises ValueError: both ``points`` and ``lines``, or an earning of another account
+    :raises InvalidShare: less than nothing of a line, more than all of it, or no exact part
+    :raises ValueError: both ``points`` and ``shares``, or an earning of another account
     """
-    if points is not None and lines is not None:
-        raise ValueError("Either points or lines.")
-    money = None if lines is None else {ref: f"{amount.normalize():f}" for ref, amount in lines.items()}
-    fingerprint = digest(["CLAWBACK", earned.pk, points, *([money] if money is not None else [])])
+    if points is not None and shares is not None:
+        raise ValueError("Either points or shares.")
+    told = [] if shares is None else [_as_text(shares)]
+    fingerprint = digest(["CLAWBACK", earned.pk, points, *told])
     trail, books = Book.follow(earned.account_id, now=now)
     require_on_trail(account_id, trail)
     book = books[trail[-1]]
@@ -146,19 +150,9 @@ def clawback_points(
         return earlier
     if book.account.status == Account.Status.CLOSED:
         return None
-    left = earned.points - _points_reversed(earned, kind=Entry.Kind.CLAWBACK)
-    lines_left = _lines_left(earned)
-    if lines is not None:
-        taken = _lines_returned(lines_left, lines)
-        points = min(sum(share for _line, share in taken), left)
-    elif points is None or points == left:
-        points, taken = left, lines_left
-    elif check_points(points) > left:
-        raise InsufficientPoints
-    else:
-        most = [Fraction(share) for _line, share in lines_left]
-        shares = share_out(min(points, sum(share for _line, share in lines_left)), most)
-        taken = [(line, share) for (line, _left), share in zip(lines_left, shares, strict=True)]
+    parts = _parts_of(earned)
+    taken = _points_by_part(parts, points=points, shares=shares)
+    points = sum(taken)
     if points == 0:
         return None
     # In two steps: joined, a planner with old statistics may read every lot there is.
@@ -185,41 +179,85 @@ def clawback_points(
         order_ref=earned.order_ref,
         reverses=earned,
         lines=[
-            EarnedLine(line_ref=line.line_ref, rule_code=line.rule_code, basis=line.basis, points=share)
-            for line, share in taken
-            if share
+            EarnedLine(
+                line_ref=part.line.line_ref,
+                rule_code=part.line.rule_code,
+                basis=part.line.basis,
+                points=share,
+            )
+            for part, share in zip(parts, taken, strict=True)
+            if share and part.line is not None
         ],
     )
     book.flush()
     return entry
 
 
-def _points_reversed(entry: Entry, *, kind: str) -> int:
-    """On whatever account: the member's accounts may have been merged meanwhile."""
-    return entry.reversed_by.filter(kind=kind).aggregate(points=Sum("points"))["points"] or 0
+def _as_text(shares: Mapping[str, Fraction]) -> dict[str, str]:
+    """Shares as one text each, however they were computed."""
+    check_references(*shares)
+    for share in shares.values():
+        # A float is near a share, not equal to it.
+        if not isinstance(share, int | Fraction) or not 0 <= share <= 1:
+            raise InvalidShare(share)
+    return {ref: str(Fraction(share)) for ref, share in shares.items()}
 
 
-def _lines_left(earned: Entry) -> list[tuple[EarnedLine, int]]:
-    """What was not taken back yet of each line of an earning."""
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """What was recorded of an earning for one line by one rule, or for no line at all, and what of it is
+    gone: taken back, and not given again."""
+
+    line: EarnedLine | None
+    points: int
+    gone: int
+
+    @property
+    def ref(self) -> str:
+        return "" if self.line is None else self.line.line_ref
+
+    @property
+    def left(self) -> int:
+        return max(self.points - self.gone, 0)
+
+
+def _parts_of(earned: Entry) -> list[_Part]:
+    """An earning by line and rule, and last what exceeds its lines."""
+    standing = list(standing_clawbacks(earned).values_list("pk", "points"))
     gone: dict[tuple[str, str], int] = defaultdict(int)
-    for line in EarnedLine.objects.filter(entry__reverses=earned, entry__kind=Entry.Kind.CLAWBACK):
+    for line in EarnedLine.objects.filter(entry__in=[pk for pk, _points in standing]):
         gone[line.line_ref, line.rule_code] += line.points
-    return [
-        (line, line.points - gone[line.line_ref, line.rule_code])
+    parts = [
+        _Part(line=line, points=line.points, gone=gone[line.line_ref, line.rule_code])
         for line in earned.lines.order_by("id")
-        if line.points > gone[line.line_ref, line.rule_code]
     ]
+    beyond = _Part(
+        line=None,
+        points=earned.points - sum(part.points for part in parts),
+        gone=sum(points for _pk, points in standing) - sum(gone.values()),
+    )
+    return [*parts, beyond]
 
 
-def _lines_returned(
-    lines_left: list[tuple[EarnedLine, int]], returned: Mapping[str, Decimal]
-) -> list[tuple[EarnedLine, int]]:
-    """How many points of each line go when so much of its money has been returned in all."""
-    return [
-        (line, max(points_to_take_back(line.points, basis=line.basis, returned=money) - gone, 0))
-        for line, gone, money in (
-            (line, line.points - left, returned[line.line_ref])
-            for line, left in lines_left
-            if line.line_ref in returned
-        )
-    ]
+def standing_clawbacks(earned: Entry) -> QuerySet[Entry]:
+    """What was taken back of an earning and not given again, on whatever account: the member's accounts
+    may have been merged meanwhile."""
+    undone = Entry.objects.filter(reverses=OuterRef("pk"), kind=Entry.Kind.CLAWBACK_UNDONE)
+    return Entry.objects.filter(~Exists(undone), reverses=earned, kind=Entry.Kind.CLAWBACK)
+
+
+def _points_by_part(
+    parts: Sequence[_Part], *, points: int | None, shares: Mapping[str, Fraction] | None
+) -> list[int]:
+    """How many points of each part go now."""
+    if shares is not None:
+        return [
+            max(points_to_take_back(part.points, share=Fraction(shares.get(part.ref, 0))) - part.gone, 0)
+            for part in parts
+        ]
+    lefts = [part.left for part in parts]
+    if points is None:
+        return lefts
+    if check_points(points) > sum(lefts):
+        raise InsufficientPoints
+    return share_out(points, [Fraction(left) for left in lefts])

@@ -1,19 +1,26 @@
 """Points are reserved for a basket, spent on its order, and given back."""
 
+import uuid
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Subquery
+from django.db.models import Q, Subquery
 
 from oscar_loyalty.points import fast
-from oscar_loyalty.points.book import Book, Move, check_points
+from oscar_loyalty.points.book import Book, Move, check_points, write_books
 from oscar_loyalty.points.errors import HoldNotOpen, InsufficientPoints
 from oscar_loyalty.points.fast import with_fast_path
 from oscar_loyalty.points.hashing import digest
 from oscar_loyalty.points.models import Account, Entry, Hold, Lot, Posting
-from oscar_loyalty.points.services.common import arrival_key, require_on_trail, require_open, spread
+from oscar_loyalty.points.services.common import (
+    GivingBack,
+    arrival_key,
+    require_on_trail,
+    require_open,
+    spread,
+)
 from oscar_loyalty.points.texts import check_references, check_text
 from oscar_loyalty.transactions import atomic_with_retries
 
@@ -182,70 +189,67 @@ def return_spend(
     returned is the one on the account that had spent them. A closed account gets nothing: its member has
     given up the points, and returning them would open it again.
 
+    What of it was returned, spent again and not there any more was owed since: that is forgiven first.
+
     :raises InsufficientPoints: more than is left of the redemption
     :raises ValueError: a redemption of another account
     """
     fingerprint = digest(["SPEND_RETURN", spent.pk, points])
-    trail, books = Book.follow(spent.account_id, now=now, with_origin=True)
+    trail, books = Book.follow(spent.account_id, now=now, with_trail=True)
     require_on_trail(account_id, trail)
-    origin, book = books[trail[0]], books[trail[-1]]
+    book = books[trail[-1]]
     if earlier := book.find_entry(idempotency_key, fingerprint=fingerprint, trail=trail):
         return earlier
     if book.account.status == Account.Status.CLOSED:
         return None
-    left = _left_per_lot(spent)
-    total = sum(share for _, share in left)
+    left, owed = _left_per_lot(spent)
+    total = owed + sum(share for _, share in left)
     points = total if points is None else check_points(points)
     if points > total:
         raise InsufficientPoints
     if points == 0:
         return None
-    moves: list[Move] = []
+    giving = GivingBack(book, grace_days=grace_days)
+    forgiven = min(points, owed)
     # Where points arrive: in the same entry, unless another account takes them.
-    into = moves if book is origin else []
-    credited: list[Lot] = []
-    for lot, share in spread(points, left):
-        target = lot
-        if lot.expires_at > now and book is origin:
-            moves.append(Move(_Code.REDEEMED, _Code.AVAILABLE, share, lot))
-        else:
-            until = book.expiry_of(now + timedelta(days=grace_days), months=0)
-            target = book.add_lot(
-                amount=share,
-                parent_lot=lot,
-                source_ref=lot.source_ref,
-                active_at=now,
-                expires_at=lot.expires_at if lot.expires_at > now else until,
-                unit_value=lot.unit_value,
-                currency=lot.currency,
+    moves: dict[int, list[Move]] = {pk: [] for pk in trail}
+    moves[trail[-1]] += giving.forgive(forgiven, like=left[0][0])
+    for lot, share in spread(points - forgiven, left):
+        here = books[lot.account_id]
+        moves[lot.account_id] += giving.give(here, lot, share, out_of=_Code.REDEEMED, to=_Code.AVAILABLE)
+    group_id = uuid.uuid4()
+    entries: list[Entry] = []
+    for pk in trail:
+        if moves[pk]:
+            arrived = sum(move.points for move in moves[pk] if move.debit == _Code.MOVED)
+            entries.append(
+                books[pk].post(
+                    Entry.Kind.SPEND_RETURN,
+                    moves[pk],
+                    points=sum(move.points for move in moves[pk]) - arrived,
+                    idempotency_key=f"part:{group_id}" if entries else idempotency_key,
+                    fingerprint=fingerprint,
+                    order_ref=spent.order_ref,
+                    reverses=spent,
+                    group_id=group_id,
+                )
             )
-            moves.append(Move(_Code.REDEEMED, _Code.MOVED, share, lot))
-            into.append(Move(_Code.MOVED, _Code.AVAILABLE, share, target))
-        credited.append(target)
-    entry = origin.post(
-        Entry.Kind.SPEND_RETURN,
-        moves,
-        points=points,
-        idempotency_key=idempotency_key,
-        fingerprint=fingerprint,
-        order_ref=spent.order_ref,
-        reverses=spent,
-    )
-    if book is not origin:
+    if moves[trail[-1]]:
+        giving.repay_debt()
+    if giving.arriving:
         book.post(
             Entry.Kind.MOVE_IN,
-            into,
-            points=points,
-            idempotency_key=arrival_key(entry.group_id),
+            giving.arriving,
+            points=sum(move.points for move in giving.arriving),
+            idempotency_key=arrival_key(group_id),
             fingerprint=fingerprint,
             order_ref=spent.order_ref,
             reason_code="MERGE",
-            group_id=entry.group_id,
+            group_id=group_id,
         )
-        origin.flush()
-    book.repay_debt(first=credited)
-    book.flush()
-    return entry
+        giving.repay_debt()
+    write_books(list(books.values()))
+    return entries[0]
 
 
 def _reserve(book: Book, hold: Hold) -> Hold:
@@ -293,16 +297,28 @@ def _resolve(hold: Hold, state: str, *, now: datetime, **values: Any) -> None:
     hold.save()
 
 
-def _left_per_lot(spent: Entry) -> list[tuple[Lot, int]]:
-    """What each lot gave to a redemption and did not get back yet, longest-lived lot first."""
+def _left_per_lot(spent: Entry) -> tuple[list[tuple[Lot, int]], int]:
+    """
+    What each lot gave to a redemption and did not get back yet, longest-lived lot first; and what of it
+    became a deficit, when a return was undone, and was not forgiven again.
+    """
     left: dict[int, int] = defaultdict(int)
     lots: dict[int, Lot] = {}
-    for posting in spent.postings.filter(credit=_Code.REDEEMED).select_related("lot"):
-        assert posting.lot is not None
-        lots[posting.lot.pk] = posting.lot
-        left[posting.lot.pk] += posting.points
-    returned = Posting.objects.filter(entry__reverses=spent, debit=_Code.REDEEMED)
-    for lot_id, points in returned.values_list("lot_id", "points"):
-        left[lot_id] -= points
+    owed = 0
+    given = Posting.objects.filter(
+        Q(entry=spent) | Q(entry__reverses__reverses=spent, entry__kind=Entry.Kind.SPEND_AGAIN)
+    )
+    for posting in given.select_related("lot"):
+        if posting.lot is None:
+            owed += posting.points
+        else:
+            lots[posting.lot.pk] = posting.lot
+            left[posting.lot.pk] += posting.points
+    returned = Posting.objects.filter(entry__reverses=spent, entry__kind=Entry.Kind.SPEND_RETURN)
+    for lot_id, debit, points in returned.values_list("lot_id", "debit", "points"):
+        if debit == _Code.REDEEMED:
+            left[lot_id] -= points
+        elif debit in (_Code.TAKEN_BACK, _Code.EXPENSE):
+            owed -= points
     by_life = sorted(lots.values(), key=lambda lot: (lot.expires_at, lot.pk), reverse=True)
-    return [(lot, left[lot.pk]) for lot in by_life]
+    return [(lot, left[lot.pk]) for lot in by_life], owed

@@ -1,6 +1,5 @@
 """``POST /api/loyalty/v1/me/transfers``: a member gives points to another one."""
 
-import re
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -13,7 +12,7 @@ from oscar_loyalty.flows import transfers
 from oscar_loyalty.points.models import MOST_POINTS_PER_ENTRY
 from oscar_loyalty.points.services import AccountNotOpen, IdempotencyKeyReused, InsufficientPoints
 from oscar_loyalty.programmes.queries import ProgrammeMissing
-from oscar_loyalty.rest_api.base import MemberView
+from oscar_loyalty.rest_api.base import MemberView, read_idempotency_key
 from oscar_loyalty.rest_api.fields import WholeNumberField
 from oscar_loyalty.rest_api.problems import Problem
 from oscar_loyalty.rest_api.schema import LANGUAGE, problems
@@ -69,7 +68,7 @@ class TransfersView(MemberView):
         account = self.account
         wanted = TransferInput(data=request.data)
         wanted.is_valid(raise_exception=True)
-        key = _read_key(request)
+        key = read_idempotency_key(request)
         try:
             sent = transfers.transfer_points(
                 account=account,
@@ -115,14 +114,3 @@ class TransfersView(MemberView):
             "booked_at": sent.created_at,
         }
         return Response(TransferOutput(body).data, status=201)
-
-
-def _read_key(request: Request) -> str:
-    key = request.headers.get("Idempotency-Key", "")
-    if not re.fullmatch(r"[!-~]{1,64}", key):
-        raise Problem(
-            _("Send an Idempotency-Key of 1 to 64 ASCII characters without blanks, new for each transfer."),
-            code="idempotency_key_missing",
-            status_code=400,
-        )
-    return key

@@ -2,6 +2,7 @@ from django.urls import path, re_path
 
 from oscar_loyalty.rest_api.base import NothingHere
 from oscar_loyalty.rest_api.schema import SchemaView
+from oscar_loyalty.rest_api.v1 import returns
 from oscar_loyalty.rest_api.v1.claims import ClaimLinkView, ClaimsView
 from oscar_loyalty.rest_api.v1.deliveries import OrderDeliveryView
 from oscar_loyalty.rest_api.v1.events import EventsView, ProfileCompletedView
@@ -12,9 +13,17 @@ from oscar_loyalty.rest_api.v1.perks import BasketPerksView, MyPerksView
 from oscar_loyalty.rest_api.v1.previews import EarnPreviewsView
 from oscar_loyalty.rest_api.v1.programme import ProgrammeView
 from oscar_loyalty.rest_api.v1.redemption import BasketRedemptionView
+from oscar_loyalty.rest_api.v1.return_links import ReturnLinksView
 from oscar_loyalty.rest_api.v1.stripe_webhook import stripe_webhook
 from oscar_loyalty.rest_api.v1.tiers import MyTierView, TiersView
 from oscar_loyalty.rest_api.v1.transfers import TransfersView
+from oscar_loyalty.rest_api.v1.warehouse import (
+    WarehouseInspectionView,
+    WarehouseReceiptView,
+    WarehouseReturnsView,
+    WarehouseTransitView,
+)
+from oscar_loyalty.rest_api.v1.withdrawals import WithdrawalsView
 
 app_name = "loyalty_api"
 
@@ -38,7 +47,37 @@ urlpatterns = [
     path("basket/perks", BasketPerksView.as_view(), name="basket-perks"),
     path("claims", ClaimsView.as_view(), name="claims"),
     path("claims/link", ClaimLinkView.as_view(), name="claim-link"),
+    path("withdrawals", WithdrawalsView.as_view(), name="withdrawals"),
+    path(
+        "orders/<str:number>/returnable-lines", returns.ReturnableLinesView.as_view(), name="returnable-lines"
+    ),
+    path("orders/<str:number>/return-previews", returns.ReturnPreviewsView.as_view(), name="return-previews"),
+    path("orders/<str:number>/returns", returns.OrderReturnsView.as_view(), name="order-returns"),
+    path("returns", returns.ReturnsView.as_view(), name="returns"),
+    path("returns/<str:number>", returns.ReturnDetailView.as_view(), name="return"),
+    path(
+        "returns/<str:number>/cancellation",
+        returns.ReturnCancellationView.as_view(),
+        name="return-cancellation",
+    ),
+    path("returns/<str:number>/label.pdf", returns.ReturnLabelPdfView.as_view(), name="return-label"),
+    path("returns/<str:number>/label.svg", returns.ReturnLabelQrView.as_view(), name="return-label-qr"),
+    path("returns/<str:number>/photos", returns.ReturnPhotosView.as_view(), name="return-photos"),
+    path(
+        "returns/<str:number>/photos/<uuid:photo_id>",
+        returns.ReturnPhotoView.as_view(),
+        name="return-photo",
+    ),
+    path("return-links", ReturnLinksView.as_view(), name="return-links"),
     path("payments", PaymentView.as_view(), name="payments"),
+    path("warehouse/returns", WarehouseReturnsView.as_view(), name="warehouse-returns"),
+    path("warehouse/returns/<str:number>/transit", WarehouseTransitView.as_view(), name="warehouse-transit"),
+    path("warehouse/returns/<str:number>/receipt", WarehouseReceiptView.as_view(), name="warehouse-receipt"),
+    path(
+        "warehouse/returns/<str:number>/inspection",
+        WarehouseInspectionView.as_view(),
+        name="warehouse-inspection",
+    ),
     path("stripe/webhook", stripe_webhook, name="stripe-webhook"),
     path("schema", SchemaView.as_view(), name="schema"),
     # Last: whatever else is asked for under this address.

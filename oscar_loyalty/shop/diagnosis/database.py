@@ -21,9 +21,11 @@ from oscar_loyalty.points.audit.runs import find_last_run, has_entries_before
 from oscar_loyalty.points.models import Entry
 from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.programmes.models import ProgrammeVersion
+from oscar_loyalty.returns.models import ReturnPolicy
 from oscar_loyalty.shop import carriers, mail, offers
 from oscar_loyalty.shop.configuration import list_order_statuses, list_shop_currencies
 from oscar_loyalty.shop.diagnosis.findings import Examination, Finding
+from oscar_loyalty.shop.diagnosis.settings import no_return_address
 from oscar_loyalty.shop.shipping_offer import has_mixin
 from oscar_loyalty.tiers.entitlements import list_kinds_in_use
 from oscar_loyalty.tiers.models import TierPerk
@@ -190,6 +192,12 @@ def find_urls(now: datetime) -> Iterator[Finding]:
             )
 
 
+def find_return_address(now: datetime) -> Iterator[Finding]:
+    """A shop with a policy of returns takes goods back; others need no address for them."""
+    if not loyalty_settings.return_address and ReturnPolicy.objects.exists():
+        yield no_return_address()
+
+
 def find_mail(now: datetime) -> Iterator[Finding]:
     for code in mail.MAIL_TYPES:
         if not mail.has_text(code):
@@ -319,6 +327,7 @@ DATABASE_EXAMINATIONS = (
     Examination("Perks", find_perks),
     Examination("Tax of prices", find_tax_mode),
     Examination("Addresses of pages and API", find_urls),
+    Examination("Address for returns", find_return_address),
     Examination("Mail", find_mail),
     Examination("Background work is done", find_background_work),
     Examination("Celery", find_worker),

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from django.apps import apps
@@ -12,7 +13,7 @@ from django.db import connections, router
 from django.utils.module_loading import import_string
 from oscar.core.loading import get_class
 
-from oscar_loyalty.conf import LoyaltySettings, loyalty_settings
+from oscar_loyalty.conf import OWN_PROVIDER, LoyaltySettings, loyalty_settings
 from oscar_loyalty.points import append_only
 from oscar_loyalty.points.models import Entry
 from oscar_loyalty.shop.configuration import is_currency, list_order_statuses
@@ -66,6 +67,9 @@ def find_dotted_paths(now: datetime) -> Iterator[Finding]:
         "OSCAR_LOYALTY_DELIVERY_METHODS": loyalty_settings.delivery_methods,
         "OSCAR_LOYALTY_DELIVERY_SUBDIVISION": loyalty_settings.delivery_subdivision,
     }
+    if hasattr(settings, "OSCAR_LOYALTY_LABEL_PROVIDER"):
+        # The app's own one is looked at below.
+        paths["OSCAR_LOYALTY_LABEL_PROVIDER"] = loyalty_settings.label_provider
     if loyalty_settings.stripe_secret_key or hasattr(settings, "OSCAR_LOYALTY_PAYMENT_GATEWAY"):
         # Without card payment its package need not be installed.
         paths["OSCAR_LOYALTY_PAYMENT_GATEWAY"] = loyalty_settings.payment_gateway
@@ -197,6 +201,40 @@ def find_delivery(now: datetime) -> Iterator[Finding]:
         )
 
 
+def find_return_labels(now: datetime) -> Iterator[Finding]:
+    address = getattr(settings, "OSCAR_LOYALTY_RETURN_ADDRESS", ())
+    if _mismatch(address, tuple[str, ...]):
+        return
+    is_chosen = hasattr(settings, "OSCAR_LOYALTY_LABEL_PROVIDER")
+    is_ours = loyalty_settings.label_provider == OWN_PROVIDER
+    missing = [library for library in ("reportlab", "segno") if find_spec(library) is None]
+    if is_ours and missing and (address or is_chosen):
+        yield Finding(
+            code="E015",
+            problem=f"Return labels cannot be made: {' and '.join(missing)} is not installed.",
+            fix="Install oscar-loyalty[returns], or name a provider of your own in "
+            "OSCAR_LOYALTY_LABEL_PROVIDER.",
+        )
+    if is_chosen and not address:
+        yield no_return_address()
+    if loyalty_settings.label_font and not Path(loyalty_settings.label_font).is_file():
+        yield Finding(
+            code="W016",
+            problem=f"OSCAR_LOYALTY_LABEL_FONT names {loyalty_settings.label_font!r}, which is no file: no "
+            "return label can be made.",
+            fix="Name a TrueType font (.ttf) that the shop's server can read, or remove the setting.",
+        )
+
+
+def no_return_address() -> Finding:
+    return Finding(
+        code="W015",
+        problem="OSCAR_LOYALTY_RETURN_ADDRESS is not set: no return label can be made, and nobody is told "
+        "where goods go.",
+        fix='Set it to the lines of your address: ["Shop Ltd", "Returns", "Street 1", "12345 Town"].',
+    )
+
+
 SETTINGS_EXAMINATIONS = (
     Examination("Order of apps", find_app_order),
     Examination("Settings", find_setting_values),
@@ -210,6 +248,7 @@ SETTINGS_EXAMINATIONS = (
     Examination("Address of the shop", find_site),
     Examination("Webhooks of card payment", find_card_payment),
     Examination("Promised days of delivery", find_delivery),
+    Examination("Labels of returns", find_return_labels),
 )
 
 

@@ -81,6 +81,19 @@ def test_every_category_and_every_kind_of_product_answers_in_both_languages(clie
                 assert product.get_title().removeprefix(product.parent.title).lstrip(", ") in page
 
 
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_contracts_can_be_withdrawn_from_on_every_page_and_from_every_order(
+    client, django_user_model, language
+):
+    withdraw = f'href="/{language}/loyalty/withdraw/'
+    assert f'{withdraw}"' in client.get(f"/{language}/").text
+    order = Order.objects.exclude(user=None).first()
+    client.force_login(order.user, backend=settings.AUTHENTICATION_BACKENDS[0])
+    page = client.get(f"/{language}/accounts/orders/{order.number}/").text
+    assert f'{withdraw}?order={order.number}"' in page
+    assert f'{withdraw}"' in page
+
+
 def test_a_visitor_is_led_to_their_language(client):
     assert client.get("/", headers={"accept-language": "en"}).headers["Location"] == "/en/"
     assert client.get("/", headers={"accept-language": "fr"}).headers["Location"] == "/de/"

@@ -1,0 +1,527 @@
+"""Requested → received → accepted → refunded and settled: money, points, tier and stock."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+from oscar.core.loading import get_model
+
+from oscar_loyalty.flows import return_labels, returns
+from oscar_loyalty.flows.membership import join_programme
+from oscar_loyalty.flows.purchases import reward_purchase
+from oscar_loyalty.flows.returns import Pick, ReturnRefused
+from oscar_loyalty.members.models import Member
+from oscar_loyalty.payments.gateway import RefundStatus
+from oscar_loyalty.payments.refund_models import Refund
+from oscar_loyalty.payments.refunds import finish_refunds
+from oscar_loyalty.points.models import Entry
+from oscar_loyalty.programmes.models import Programme
+from oscar_loyalty.returns import desk_queries, queries
+from oscar_loyalty.returns.models import Condition, Return, SpentPoints
+from oscar_loyalty.returns.services import Decision, DecisionInvalid
+from oscar_loyalty.returns.states import State
+from oscar_loyalty.tiers.models import OrderPerks, QualifyingEntry, Tier, TierScheme, TierStatus
+from tests.shop import world as shop
+
+from .bank import Bank
+from .world import accept, ask, make_order, make_policy, pick_all, refunds_of, relay, state_of
+
+pytestmark = pytest.mark.django_db
+D = Decimal
+
+
+@pytest.fixture(autouse=True)
+def commits(django_capture_on_commit_callbacks):
+    """What happens after commit happens at the end of each block."""
+    with django_capture_on_commit_callbacks(execute=True):
+        yield
+
+
+def settled(of_return):
+    """Everything that follows: the refund is sent, and its news is relayed."""
+    for refund in Refund.objects.filter(state="REQUESTED", method="CARD"):
+        from oscar_loyalty.payments.refunds import send_refund
+
+        send_refund(refund_id=refund.pk, now=timezone.now())
+    relay()
+    of_return.refresh_from_db()
+    return of_return
+
+
+def test_a_whole_order_comes_back_and_leaves_no_trace(account):
+    before = state_of(account)
+    order = make_order(account.user, (("30.00", 3, 19), ("20.00", 1, 7)), points=500)
+    assert state_of(account) == (0, 500 + 105, 0)
+    done = settled(accept(ask(order)))
+    assert done.state == State.SETTLED
+    assert (done.goods_amount, done.delivery_amount) == (D("105.00"), D("4.90"))
+    assert done.refund_amount == order.total_incl_tax == D("109.90")
+    assert (done.points_back, done.points_taken) == (500, 105)
+    assert state_of(account) == before
+    assert Bank.paid_back(f"pi_{order.number}") == D("109.90")
+    source = order.sources.get()
+    assert source.amount_refunded == D("109.90")
+
+
+def test_a_preview_is_what_will_be_booked_and_keeps_nothing(account):
+    order = make_order(account.user, (("30.00", 3, 19), ("20.00", 1, 7)), points=500)
+    line = order.lines.order_by("pk").first()
+    picks = [Pick(line_id=line.pk, quantity=2)]
+    before = state_of(account)
+    preview = returns.preview_return(order_id=order.pk, picks=picks, now=timezone.now())
+    assert state_of(account) == before
+    assert not Return.objects.exists()
+    assert not Refund.objects.exists()
+    done = settled(accept(ask(order, picks)))
+    assert preview.refund == done.refund_amount > 0
+    assert (preview.points_back, preview.points_taken) == (done.points_back, done.points_taken)
+    assert (preview.after.pending, preview.after.available, preview.after.debt) == state_of(account)
+
+
+def test_pieces_one_by_one_end_where_all_at_once_do(account):
+    before = state_of(account)
+    order = make_order(account.user, (("10.01", 3, 19), ("20.00", 2, 7)), points=333)
+    money = D(0)
+    for line in order.lines.order_by("pk"):
+        for _piece in range(line.quantity):
+            done = settled(accept(ask(order, [Pick(line_id=line.pk, quantity=1)])))
+            money += done.refund_amount
+    assert money == order.total_incl_tax
+    assert state_of(account) == before
+    with pytest.raises(ReturnRefused, match="all_returned"):
+        ask(order)
+
+
+def test_more_than_is_left_cannot_be_asked_for_while_another_return_is_open(account):
+    order = make_order(account.user, (("10.00", 3, 19),))
+    line = order.lines.get()
+    ask(order, [Pick(line_id=line.pk, quantity=2)])
+    with pytest.raises(ReturnRefused, match="too_many"):
+        ask(order, [Pick(line_id=line.pk, quantity=2)])
+    assert ask(order, [Pick(line_id=line.pk, quantity=1)]).state == State.REQUESTED
+
+
+def test_the_same_request_twice_is_one_return(account):
+    order = make_order(account.user, (("10.00", 3, 19),))
+    one, two = (ask(order, idempotency_key="k1") for _ in range(2))
+    assert one == two
+    other = make_order(account.user)
+    with pytest.raises(ReturnRefused, match="key_reused"):
+        ask(other, idempotency_key="k1")
+
+
+@pytest.mark.parametrize("quantity", [0, -1, True, 1.0])
+def test_what_is_no_number_of_pieces_is_refused(account, quantity):
+    order = make_order(account.user)
+    with pytest.raises(ReturnRefused, match="nothing_chosen"):
+        ask(order, [Pick(line_id=order.lines.get().pk, quantity=quantity)])
+
+
+def test_what_has_not_arrived_can_be_withdrawn_from_and_not_returned(account):
+    order = make_order(account.user, delivered=False)
+    with pytest.raises(ReturnRefused, match="not_delivered"):
+        ask(order)
+    assert ask(order, kind="WITHDRAWAL").kind == "WITHDRAWAL"
+
+
+def test_time_runs_out_for_everything_but_faults(account, policy):
+    order = make_order(account.user)
+    later = timezone.now() + timedelta(days=45)
+    with pytest.raises(ReturnRefused, match="too_late"):
+        ask(order, now=later)
+    faulty = pick_all(order, reason="FAULTY")
+    assert ask(order, faulty, now=later).free_because == "FAULT"
+    other = make_order(account.user)
+    with pytest.raises(ReturnRefused, match="too_late"):
+        ask(other, pick_all(other, reason="FAULTY"), now=later + timedelta(days=800))
+
+
+def test_the_fee_is_taken_off_and_never_more_than_there_is(account, programme):
+    make_policy(programme, fee=D("4.95"), active_from=timezone.now() - timedelta(days=1))
+    order = make_order(account.user, (("30.00", 2, 19), ("2.00", 1, 19)))
+    dear, cheap = order.lines.order_by("pk")
+    done = accept(ask(order, [Pick(line_id=dear.pk, quantity=1)]))
+    assert (done.goods_amount, done.fee_amount, done.refund_amount) == (D("30.00"), D("4.95"), D("25.05"))
+    done = accept(ask(order, [Pick(line_id=cheap.pk, quantity=1)]))
+    assert (done.fee_amount, done.refund_amount) == (D("2.00"), D("0.00"))
+    assert settled(done).state == State.SETTLED
+    free = ask(order, [Pick(line_id=dear.pk, quantity=1, reason="WRONG_ITEM")])
+    assert (free.fee, free.free_because) == (0, "FAULT")
+
+
+def test_an_order_paid_by_points_alone_brings_points_alone(account):
+    order = make_order(account.user, (("5.00", 2, 19),), points=1000, shipping="0.00")
+    assert order.total_incl_tax == 0
+    done = settled(accept(ask(order)))
+    assert (done.refund_amount, done.points_back, done.state) == (0, 1000, State.SETTLED)
+    assert state_of(account) == (0, 1000, 0)
+    assert not refunds_of(order)
+
+
+@pytest.mark.parametrize(
+    ("how", "agreed", "debt", "set_off"),
+    [
+        (SpentPoints.DEBT, False, 100, "0.00"),
+        (SpentPoints.WAIVE, False, 0, "0.00"),
+        (SpentPoints.SET_OFF, True, 0, "1.00"),
+        (SpentPoints.SET_OFF, False, 100, "0.00"),
+    ],
+)
+def test_points_that_are_spent_already(account, policy, how, agreed, debt, set_off):
+    type(policy).objects.update(spent_points=how)
+    order = make_order(account.user, (("100.00", 1, 19),))
+    shop.give_points(account, -1100)
+    done = settled(accept(ask(order, set_off_agreed=agreed)))
+    assert state_of(account) == (0, 0, debt)
+    assert done.set_off_amount == D(set_off)
+    assert done.refund_amount == D("104.90") - D(set_off)
+
+
+def test_a_deduction_for_loss_of_value_leaves_its_points(account):
+    order = make_order(account.user, (("100.00", 1, 19),), shipping="0.00")
+    done = accept(ask(order), deduction=D("25.00"), condition=Condition.USED, refusal="worn")
+    assert (done.refund_amount, done.points_taken) == (D("75.00"), 75)
+    assert done.state in (State.PARTLY_ACCEPTED, State.SETTLED)
+
+
+def test_a_part_is_accepted_with_a_reason(account):
+    order = make_order(account.user, (("10.00", 3, 19),))
+    of_return = ask(order)
+    line = order.lines.get()
+    with pytest.raises(DecisionInvalid, match="reason_missing"):
+        accept(of_return, accepted=1)
+    with pytest.raises(DecisionInvalid, match="too_many"):
+        accept(of_return, accepted=4)
+    with pytest.raises(DecisionInvalid, match="line_missing"):
+        returns.inspect_return(return_id=of_return.pk, decisions=[], actor_ref="user:1", now=timezone.now())
+    done = settled(accept(of_return, accepted=1, condition=Condition.MISSING, refusal="two are missing"))
+    assert done.refund_amount == D("10.00")
+    assert done.decision == State.PARTLY_ACCEPTED
+    # What was not in the parcel may still come.
+    assert ask(order, [Pick(line_id=line.pk, quantity=2)])
+
+
+def test_nothing_accepted_is_a_rejection_and_moves_nothing(account):
+    order = make_order(account.user)
+    before = state_of(account)
+    done = accept(ask(order), accepted=0, condition=Condition.USED, refusal="not ours")
+    assert done.state == State.REJECTED
+    assert state_of(account) == before
+    assert not refunds_of(order)
+
+
+def test_a_customer_may_think_again_until_the_parcel_is_there(account):
+    order = make_order(account.user)
+    of_return = ask(order)
+    for _ in range(2):
+        done = returns.cancel_return(return_id=of_return.pk, actor_ref="customer", now=timezone.now())
+        assert done.state == State.CANCELLED
+    again = ask(order)
+    returns.receive_return(return_id=again.pk, actor_ref="user:1", now=timezone.now())
+    with pytest.raises(ReturnRefused, match="wrong_state"):
+        returns.cancel_return(return_id=again.pk, actor_ref="customer", now=timezone.now())
+
+
+def test_a_refund_that_the_bank_sends_back_leaves_the_return_open_and_counts_again_when_paid(account):
+    order = make_order(account.user)
+    done = settled(accept(ask(order)))
+    refund = refunds_of(order)[0]
+    Bank.settle(refund.gateway_id, RefundStatus.FAILED)
+    from oscar_loyalty.payments.refunds import look_at_refund, pay_by_hand
+
+    look_at_refund(refund_id=refund.pk, now=timezone.now())
+    done = settled(done)
+    assert done.state == State.INSPECTED
+    assert done.events.filter(code="REFUND_FAILED").count() == 1
+    pay_by_hand(refund_id=refund.pk, reference="SEPA 1", by="user:1", now=timezone.now())
+    assert settled(done).state == State.SETTLED
+    assert order.sources.get().amount_refunded == order.total_incl_tax
+
+
+def test_a_decision_can_be_undone_while_no_money_has_gone_out(account):
+    order = make_order(account.user, (("30.00", 3, 19),), points=500)
+    before = state_of(account)
+    Bank.next_status = RefundStatus.FAILED
+    done = settled(accept(ask(order)))
+    assert done.events.filter(code="REFUND_FAILED").exists()
+    undone = returns.undo_return(
+        return_id=done.pk, reason="wrong parcel", actor_ref="user:1", now=timezone.now()
+    )
+    assert undone.state == State.CANCELLED
+    assert state_of(account) == before
+    # Nobody can send that money any more, whichever page they look at.
+    assert [refund.state for refund in refunds_of(order)] == ["CANCELLED"]
+    # And it can come back again, to the same numbers.
+    Bank.next_status = RefundStatus.SUCCEEDED
+    again = settled(accept(ask(order)))
+    assert (again.points_back, again.points_taken) == (500, 85)
+    assert again.refund_amount == order.total_incl_tax
+
+
+def test_what_may_have_been_paid_out_cannot_be_undone(account):
+    Bank.next_status = RefundStatus.FAILED
+    order = make_order(account.user)
+    done = settled(accept(ask(order)))
+    type(refunds_of(order)[0]).objects.update(failure_code="mismatch_state")
+    with pytest.raises(ReturnRefused, match="refund_under_way"):
+        returns.undo_return(return_id=done.pk, reason="x", actor_ref="user:1", now=timezone.now())
+
+
+def test_what_has_been_paid_out_cannot_be_undone(account):
+    done = settled(accept(ask(make_order(account.user))))
+    with pytest.raises(ReturnRefused, match="refund_under_way"):
+        returns.undo_return(return_id=done.pk, reason="x", actor_ref="user:1", now=timezone.now())
+
+
+def test_store_credit_with_a_bonus_instead_of_money(account, policy):
+    type(policy).objects.update(offers_store_credit=True, store_credit_bonus_percent=D(10))
+    order = make_order(account.user, (("20.00", 1, 19),), shipping="0.00")
+    done = settled(accept(ask(order, refund_to="STORE_CREDIT")))
+    assert (done.credit_points, done.state) == (2200, State.SETTLED)
+    assert state_of(account) == (0, 3200, 0)
+    assert not refunds_of(order)
+
+
+def test_store_credit_is_for_members_of_shops_that_offer_it(account):
+    with pytest.raises(ReturnRefused, match="store_credit_not_offered"):
+        ask(make_order(account.user), refund_to="STORE_CREDIT")
+
+
+def test_what_is_worth_little_stays_with_the_customer(account, policy):
+    type(policy).objects.update(keep_item_below=D("10.00"))
+    order = make_order(account.user, (("9.99", 1, 19), ("50.00", 1, 19)))
+    cheap = order.lines.order_by("pk").first()
+    stock = cheap.stockrecord.num_in_stock
+    kept = settled(ask(order, [Pick(line_id=cheap.pk, quantity=1)]))
+    assert (kept.keeps_goods, kept.state, kept.refund_amount) == (True, State.SETTLED, D("9.99"))
+    cheap.stockrecord.refresh_from_db()
+    assert cheap.stockrecord.num_in_stock == stock
+
+
+def test_stock_goes_back_by_condition(account):
+    order = make_order(account.user, (("10.00", 2, 19), ("20.00", 1, 19)))
+    good, bad = order.lines.order_by("pk")
+    for line in (good, bad):
+        line.consume_allocation(line.quantity)
+    stock = {
+        line.pk: get_model("partner", "StockRecord").objects.get(pk=line.stockrecord_id)
+        for line in (good, bad)
+    }
+    of_return = ask(order)
+    returns.inspect_return(
+        return_id=of_return.pk,
+        decisions=[
+            Decision(line_id=good.pk, accepted=2, condition=Condition.AS_NEW),
+            Decision(line_id=bad.pk, accepted=1, condition=Condition.DAMAGED),
+        ],
+        actor_ref="user:1",
+        now=timezone.now(),
+    )
+    for line, more in ((good, 2), (bad, 0)):
+        record = stock[line.pk]
+        before = record.num_in_stock
+        record.refresh_from_db()
+        assert record.num_in_stock == before + more
+    event = order.shipping_events.get(event_type__code="returned")
+    assert sum(event.line_quantities.values_list("quantity", flat=True)) == 3
+
+
+def test_goodwill_that_was_paid_before_is_not_paid_again(account):
+    from oscar_loyalty.payments.refunds import request_refund
+
+    order = make_order(account.user, (("50.00", 1, 19),), shipping="0.00")
+    request_refund(
+        order_number=order.number,
+        amount=D("10.00"),
+        currency="EUR",
+        cause_ref="goodwill:1",
+        now=timezone.now(),
+    )
+    done = settled(accept(ask(order)))
+    assert (done.earlier_amount, done.refund_amount) == (D("10.00"), D("40.00"))
+    assert Bank.paid_back(f"pi_{order.number}") == D("50.00")
+
+
+def test_a_cancelled_order_has_nothing_to_return(account):
+    order = make_order(account.user, delivered=False)
+    order.set_status("Cancelled")
+    with pytest.raises(ReturnRefused, match="order_cancelled"):
+        ask(order, kind="WITHDRAWAL")
+
+
+def test_a_strangers_order_without_a_programme_comes_back_too(guest):
+    order = make_order(guest)
+    done = settled(accept(ask(order)))
+    assert (done.state, done.refund_amount, done.points_taken) == (State.SETTLED, order.total_incl_tax, 0)
+
+
+def test_refunds_are_finished_by_the_sweep(account):
+    order = make_order(account.user)
+    done = accept(ask(order))
+    finish_refunds(now=timezone.now() + timedelta(hours=1), limit=10)
+    relay(timezone.now() + timedelta(hours=2))
+    done.refresh_from_db()
+    assert done.state == State.SETTLED
+
+
+def freeze(order, *perks):
+    OrderPerks.objects.create(
+        programme=Programme.objects.get(),
+        member=Member.objects.get(user=order.user),
+        order_ref=order.number,
+        version_number=1,
+        perks=[{"kind": kind, "parameters": details, "source": "tier:gold"} for kind, details in perks],
+        frozen_at=timezone.now(),
+    )
+
+
+def test_what_was_promised_with_the_order_holds_although_the_tier_is_gone(account, policy):
+    type(policy).objects.update(fee=D("4.95"))
+    order = make_order(account.user)
+    freeze(order, ("FREE_RETURNS", {}), ("RETURN_WINDOW", {"days": 100}))
+    offered = returns.find_returnable(order_id=order.pk, now=timezone.now() + timedelta(days=90))
+    assert (offered.window_days, offered.fee, offered.free_because) == (100, 0, "PERK")
+    assert offered.lines[0].left == 1
+    assert not offered.lines[0].only_faults
+
+
+def test_who_is_trusted_has_the_money_when_the_carrier_has_the_parcel(account, policy):
+    type(policy).objects.update(instant_refund_limit=D("50.00"))
+    cheap, dear = make_order(account.user), make_order(account.user, (("60.00", 1, 19),))
+    for order in (cheap, dear):
+        freeze(order, ("INSTANT_REFUND", {}))
+    one = returns.mark_in_transit(return_id=ask(cheap).pk, actor_ref="carrier", now=timezone.now())
+    one = settled(one)
+    assert (one.is_instant, one.state) == (True, State.REFUNDED)
+    assert one.refund_amount == D("34.90")
+    returns.receive_return(return_id=one.pk, actor_ref="user:1", now=timezone.now())
+    done = accept(one)
+    assert (done.state, done.decision) == (State.SETTLED, State.INSPECTED)
+    assert len(refunds_of(cheap)) == 1
+    other = returns.mark_in_transit(return_id=ask(dear).pk, actor_ref="carrier", now=timezone.now())
+    assert (other.is_instant, other.state) == (False, State.IN_TRANSIT)
+
+
+def test_less_in_the_parcel_than_was_refunded_is_told_to_staff_and_not_taken(account):
+    order = make_order(account.user, (("10.00", 2, 19),))
+    freeze(order, ("INSTANT_REFUND", {}))
+    one = settled(returns.mark_in_transit(return_id=ask(order).pk, actor_ref="carrier", now=timezone.now()))
+    before = state_of(account)
+    done = accept(one, accepted=1, condition=Condition.MISSING, refusal="one is missing")
+    assert done.events.filter(code="SHORT_AFTER_REFUND", reason="one is missing").exists()
+    assert state_of(account) == before
+    assert done.refund_amount == order.total_incl_tax
+
+
+def test_the_order_that_lifted_a_member_comes_back_and_the_preview_says_so(account, programme):
+    version = programme.versions.get()
+    TierScheme.objects.create(version=version)
+    Tier.objects.create(
+        version=version,
+        code="silver",
+        name_de="Silber",
+        name_en="Silver",
+        rank=1,
+        entry_threshold=D(100),
+        keep_threshold=D(80),
+    )
+    order = make_order(account.user, (("60.00", 2, 19),))
+    line = order.lines.get()
+    picks = [Pick(line_id=line.pk, quantity=1)]
+    preview = returns.preview_return(order_id=order.pk, picks=picks, now=timezone.now())
+    assert (preview.before.tier_code, preview.after.tier_code) == ("silver", "")
+    accept(ask(order, picks))
+    assert TierStatus.objects.get(member=account.member).tier_code == ""
+    assert sum(QualifyingEntry.objects.values_list("spend", flat=True)) == D("60.00")
+
+
+def test_order_and_return_are_read_by_the_number_of_the_return(account):
+    made = ask(make_order(account.user))
+    assert queries.find_return(number=f" {made.number.lower()} ") == made
+    assert len(made.number) == 10
+    assert not set(made.number[1:]) & set("ILOU")
+
+
+def test_of_three_returns_the_first_is_undone_and_comes_again_at_last(account):
+    before = state_of(account)
+    order = make_order(account.user, (("10.00", 3, 19),), points=100, shipping="0.00")
+    line = order.lines.get()
+    Bank.next_status = RefundStatus.FAILED
+    first = settled(accept(ask(order, [Pick(line_id=line.pk, quantity=1)])))
+    Bank.next_status = RefundStatus.SUCCEEDED
+    others = [settled(accept(ask(order, [Pick(line_id=line.pk, quantity=1)]))) for _ in range(2)]
+    returns.undo_return(return_id=first.pk, reason="a mistake", actor_ref="user:1", now=timezone.now())
+    again = settled(accept(ask(order, [Pick(line_id=line.pk, quantity=1)])))
+    assert sum(one.points_back for one in (*others, again)) == 100
+    assert sum(one.refund_amount for one in (*others, again)) == order.total_incl_tax
+    assert state_of(account) == before
+
+
+def test_what_is_kept_is_little_of_the_whole_order(account, policy):
+    """However many returns it is cut into."""
+    type(policy).objects.update(keep_item_below=D("10.00"))
+    order = make_order(account.user, (("6.00", 8, 19),))
+    line = order.lines.get()
+    kept = [ask(order, [Pick(line_id=line.pk, quantity=1)]).keeps_goods for _ in range(4)]
+    assert kept == [True, False, False, False]
+    early = make_order(account.user, (("6.00", 1, 19),), delivered=False)
+    assert not ask(early, kind="WITHDRAWAL").keeps_goods
+
+
+def test_who_joins_after_everything_came_back_earns_nothing(guest, programme):
+    order = make_order(guest, (("30.00", 2, 19),))
+    accept(ask(order))
+    account = join_programme(user_id=guest.pk, now=timezone.now())
+    reward_purchase(order_id=order.pk, now=timezone.now())
+    assert Entry.objects.filter(order_ref=order.number, kind="EARN").exists()
+    assert state_of(account) == (0, 0, 0)
+    reward_purchase(order_id=order.pk, now=timezone.now())
+    assert state_of(account) == (0, 0, 0)
+
+
+def test_what_was_taken_late_is_given_again_when_the_return_is_undone(guest, programme):
+    order = make_order(guest, (("30.00", 3, 19),))
+    line = order.lines.get()
+    Bank.next_status = RefundStatus.FAILED
+    done = settled(accept(ask(order, [Pick(line_id=line.pk, quantity=1)])))
+    account = join_programme(user_id=guest.pk, now=timezone.now())
+    reward_purchase(order_id=order.pk, now=timezone.now())
+    assert state_of(account) == (0, 60, 0)
+    returns.undo_return(return_id=done.pk, reason="x", actor_ref="user:1", now=timezone.now())
+    assert state_of(account) == (0, 90, 0)
+
+
+def test_a_return_of_a_cancelled_order_cannot_be_undone(account):
+    order = make_order(account.user, (("30.00", 2, 19),), points=100)
+    line = order.lines.get()
+    Bank.next_status = RefundStatus.FAILED
+    done = settled(accept(ask(order, [Pick(line_id=line.pk, quantity=1)])))
+    type(order).objects.filter(pk=order.pk).update(status="Cancelled")
+    reward_purchase(order_id=order.pk, now=timezone.now())
+    assert state_of(account) == (0, 1000, 0)
+    with pytest.raises(ReturnRefused, match="order_cancelled"):
+        returns.undo_return(return_id=done.pk, reason="x", actor_ref="user:1", now=timezone.now())
+
+
+def test_a_withdrawal_brings_the_delivery_charge_back_whatever_the_policy_says(account, policy):
+    type(policy).objects.update(refunds_delivery=False)
+    assert accept(ask(make_order(account.user))).delivery_amount == 0
+    assert accept(ask(make_order(account.user), kind="WITHDRAWAL")).delivery_amount == D("4.90")
+    faulty = make_order(account.user)
+    assert accept(ask(faulty, pick_all(faulty, reason="FAULTY"))).delivery_amount == D("4.90")
+
+
+def test_a_withdrawal_before_the_delivery_waits_at_the_desk_and_needs_no_label(account):
+    now = timezone.now()
+    made = ask(make_order(account.user, delivered=False), kind="WITHDRAWAL", now=now)
+    assert made.send_until is None
+    assert made.refund_due_at == now + timedelta(days=14)
+    assert list(desk_queries.list_at_desk(failed=[], now=now)) == [made]
+    assert list(desk_queries.list_overdue(now=now + timedelta(days=15))) == [made]
+    assert return_labels.make_label(made.pk, now) is None
+
+
+def test_a_deduction_is_an_amount_in_whole_cents(account):
+    with pytest.raises(DecisionInvalid, match="deduction_too_high"):
+        accept(ask(make_order(account.user)), deduction=D("0.005"), refusal="worn")
