@@ -342,25 +342,3 @@ def rate_returns(*, days: int, now: datetime) -> list[ReturnRate]:
         sold[key] = count
         pieces.append(Piece(key=key, title=title, reason=reason, pieces=quantity))
     return rate_products(pieces, sold=sold)
-
-
-__all__ = [
-    "CallReused",
-    "DecidedOtherwise",
-    "Figures",
-    "Outcome",
-    "accept_as_sent",
-    "accept_everything",
-    "call_once",
-    "find_actions",
-    "find_failed",
-    "handle_several",
-    "inspect_strictly",
-    "list_refunds",
-    "measure_refunds",
-    "needs_staff",
-    "pay_by_hand",
-    "rate_returns",
-    "retry_refund",
-    "stamp_of",
-]
