@@ -201,6 +201,30 @@ class PickList(FilteredSelectMultiple):
         return format_html('<div class="related-widget-wrapper">{}</div>', super().render(*args, **kwargs))
 
 
+def pick_categories(help_text: Any) -> forms.TypedMultipleChoiceField:
+    """Categories that are left out of something, as whole numbers."""
+    return forms.TypedMultipleChoiceField(
+        label=_("excluded categories"),
+        coerce=int,
+        required=False,
+        choices=choices.category_choices,
+        widget=PickList(_("categories"), is_stacked=False),
+        help_text=help_text,
+    )
+
+
+def pick_product_classes(help_text: Any = "") -> forms.TypedMultipleChoiceField:
+    """The same of product types."""
+    return forms.TypedMultipleChoiceField(
+        label=_("excluded product types"),
+        coerce=int,
+        required=False,
+        choices=choices.product_class_choices,
+        widget=PickList(_("product types"), is_stacked=False),
+        help_text=help_text,
+    )
+
+
 class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
     active_from = forms.SplitDateTimeField(
         label=_("in force from"),
@@ -208,21 +232,11 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=admin.widgets.AdminSplitDateTime,
         help_text=_("Empty: at once. Orders placed before that moment keep the version of their time."),
     )
-    excluded_category_ids = forms.TypedMultipleChoiceField(
-        label=_("excluded categories"),
-        coerce=int,
-        required=False,
-        choices=choices.category_choices,
-        widget=PickList(_("categories"), is_stacked=False),
-        help_text=_("Their products, and those of the categories below them, earn nothing."),
+    excluded_category_ids = pick_categories(
+        _("Their products, and those of the categories below them, earn nothing.")
     )
-    excluded_product_class_ids = forms.TypedMultipleChoiceField(
-        label=_("excluded product types"),
-        coerce=int,
-        required=False,
-        choices=choices.product_class_choices,
-        widget=PickList(_("product types"), is_stacked=False),
-        help_text=_("For example gift cards: what stores value earns when it is spent, not when it is sold."),
+    excluded_product_class_ids = pick_product_classes(
+        _("For example gift cards: what stores value earns when it is spent, not when it is sold.")
     )
     maximum_share_percent = forms.DecimalField(
         label=_("points pay at most (% of goods)"),

@@ -15,8 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from oscar_loyalty.admin import choices
-from oscar_loyalty.admin.programmes import PickList
+from oscar_loyalty.admin.programmes import pick_categories, pick_product_classes
 from oscar_loyalty.admin.read_only import ReadOnlyAdmin
 from oscar_loyalty.flows.return_policies import describe_for_tiers, describe_policy, is_editable
 from oscar_loyalty.payments.refund_models import Refund
@@ -39,21 +38,8 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=admin.widgets.AdminSplitDateTime,
         help_text=_("Empty: at once. Orders placed before that moment keep the policy of their time."),
     )
-    excluded_category_ids = forms.TypedMultipleChoiceField(
-        label=_("excluded categories"),
-        coerce=int,
-        required=False,
-        choices=choices.category_choices,
-        widget=PickList(_("categories"), is_stacked=False),
-        help_text=_("Their products are taken back only when they are faulty."),
-    )
-    excluded_product_class_ids = forms.TypedMultipleChoiceField(
-        label=_("excluded product types"),
-        coerce=int,
-        required=False,
-        choices=choices.product_class_choices,
-        widget=PickList(_("product types"), is_stacked=False),
-    )
+    excluded_category_ids = pick_categories(_("Their products are taken back only when they are faulty."))
+    excluded_product_class_ids = pick_product_classes()
     restock_conditions = forms.MultipleChoiceField(
         label=_("goes back on sale"),
         required=False,
