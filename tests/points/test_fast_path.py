@@ -357,8 +357,13 @@ def run_and_forget(steps, *, fast_path):
     return run
 
 
+# The same order again, in what is no currency: refused as the first time would be, on both paths.
+REPEATED_WRONGLY = [ORDINARY[0], (*ORDINARY[0][:6], "EURO", ["PURCHASE"])]
+
+
 @pytest.mark.timeout(7200)  # nights take 2000 examples, a second each
 @example(steps=ORDINARY)
+@example(steps=REPEATED_WRONGLY)
 @given(steps=st.lists(step, min_size=5, max_size=25))
 def test_both_paths_answer_and_write_the_same(steps):
     booked = []

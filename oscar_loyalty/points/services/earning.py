@@ -18,7 +18,7 @@ from oscar_loyalty.points.hashing import award_fingerprint, digest
 from oscar_loyalty.points.models import Account, EarnedLine, Entry, Lot, Posting
 from oscar_loyalty.points.rules import LineEarning, points_to_take_back, share_out
 from oscar_loyalty.points.services.common import require_on_trail, require_taking, spread
-from oscar_loyalty.points.texts import check_references
+from oscar_loyalty.points.texts import check_json, check_references, check_text
 from oscar_loyalty.programmes.rules import FAR_FUTURE
 from oscar_loyalty.transactions import atomic_with_retries
 
@@ -50,8 +50,11 @@ def award_points(
     :raises IdempotencyKeyReused: the key was first used for another award
     :raises AccountNotOpen: the account was closed or merged; a frozen one goes on earning
     """
-    fingerprint = award_fingerprint(points=points, source_ref=source_ref, lines=lines)
     check_points(points)
+    check_references(idempotency_key, source_ref, order_ref, *(line.ref for line in lines))
+    check_text(currency, most=3)
+    check_json(explanation or {})
+    fingerprint = award_fingerprint(points=points, source_ref=source_ref, lines=lines)
     book = Book.open(account_id, now=now)
     if earlier := book.find_entry(idempotency_key, fingerprint=fingerprint):
         return earlier
