@@ -30,6 +30,7 @@ from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.earning.models import WaitingOrder
 from oscar_loyalty.members.models import ClaimedOrder, Member
 from oscar_loyalty.points.models import Account, Entry, Lot
+from oscar_loyalty.points.queries import list_account_ids_given_up
 from oscar_loyalty.points.rules import PurchaseLine
 from oscar_loyalty.programmes.models import ProgrammeVersion
 from oscar_loyalty.programmes.rules import FAR_FUTURE
@@ -306,6 +307,7 @@ def list_missed_order_ids(*, placed_after: datetime) -> Iterator[int]:
     not_undone = (
         entries.filter(kind__in=(Entry.Kind.EARN, Entry.Kind.SPEND))
         .exclude(account__status=Account.Status.CLOSED)
+        .exclude(account__in=list_account_ids_given_up())
         .filter(points__gt=_points_by("reverses") - _points_by("reverses__reverses"))
     )
     counts = QualifyingEntry.objects.filter(order_ref=OuterRef("number"))

@@ -185,6 +185,18 @@ def test_who_has_left_is_not_merged(account, customer, clerk):
 # Leaving
 
 
+def test_what_was_merged_into_an_account_closed_since_is_not_looked_at_for_ever(account, customer, clerk):
+    (_, other), (_, last) = make_member(), make_member()
+    order = place_order(user=customer, number="1")
+    reward_purchase(order_id=order.pk, now=NOW)
+    merge(account, other, clerk=clerk)
+    merge(other, last, clerk=clerk)
+    leave_programme(user_id=last.member.user_id, now=NOW)
+    get_model("order", "Order").objects.update(status="Cancelled")
+    reward_purchase(order_id=order.pk, now=NOW)
+    assert not list(list_missed_order_ids(placed_after=LONG_AGO))
+
+
 def test_who_leaves_gives_up_their_points_and_begins_anew(account, customer):
     earn(account, 100)
     hold(account, 10, "basket:1")
