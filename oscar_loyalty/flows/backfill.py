@@ -17,8 +17,10 @@ from datetime import datetime
 from django.db import transaction
 
 from oscar_loyalty.conf import loyalty_settings
+from oscar_loyalty.flows.bonuses import book_bonuses, sum_bonuses
 from oscar_loyalty.flows.earning import Earnings, earnings_under_policy
 from oscar_loyalty.flows.purchases import award_for, spendable_from
+from oscar_loyalty.flows.return_settlement import level_share
 from oscar_loyalty.flows.tiering import qualification_of
 from oscar_loyalty.points import queries as points
 from oscar_loyalty.points.models import Account
@@ -48,6 +50,9 @@ class Reason(enum.StrEnum):
     NOTHING_EARNED = "nothing earned"
     ACCOUNT_CLOSED = "account closed meanwhile"
     FAILED = "failed"
+
+
+_COUNTING = {None, Reason.ALREADY_BOOKED, Reason.NOTHING_EARNED, Reason.NO_RATE}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +152,7 @@ def _backfill_batch(order_ids: list[int], *, terms: Terms, now: datetime, dry_ru
 
 @transaction.atomic
 def _book(order_ids: list[int], *, terms: Terms, now: datetime, dry_run: bool) -> list[Outcome]:
-    purchases = orders.find_purchase_facts(order_ids, lock=not dry_run)
+    purchases = orders.find_purchase_facts(order_ids, lock=not dry_run, to_book=True)
     by_id = {purchase.order_id: purchase for purchase in purchases}
     # In the order of the calls, which is that of time: lots of one member are numbered by it.
     purchases = [by_id[order_id] for order_id in order_ids if order_id in by_id]
@@ -159,7 +164,11 @@ def _book(order_ids: list[int], *, terms: Terms, now: datetime, dry_run: bool) -
     judged, earnings = _judge(
         purchases, accounts=accounts, histories=histories, terms=terms, now=now, lock=not dry_run
     )
-    awards = [(purchase, verdict) for purchase, verdict in judged if isinstance(verdict, _Verdict)]
+    awards = [
+        (purchase, verdict)
+        for purchase, verdict in judged
+        if isinstance(verdict, _Verdict) and verdict.award.points
+    ]
     refused: dict[int, Reason] = {}
     if not dry_run:
         done = award_many([verdict.award for _purchase, verdict in awards], now=now)
@@ -178,6 +187,7 @@ def _book(order_ids: list[int], *, terms: Terms, now: datetime, dry_run: bool) -
         _count_for_tiers(
             judged, refused=refused, known=known, accounts=accounts, histories=histories, now=now
         )
+        _complete(judged, refused=refused, accounts=accounts, histories=histories, now=now)
     outcomes = []
     for purchase, verdict in judged:
         reason = verdict if isinstance(verdict, Reason) else refused.get(purchase.order_id)
@@ -188,7 +198,7 @@ def _book(order_ids: list[int], *, terms: Terms, now: datetime, dry_run: bool) -
                 order_number=purchase.number,
                 placed_at=purchase.placed_at,
                 member=str(booked.account.member.public_id) if booked else "",
-                points=booked.award.points if booked else 0,
+                points=booked.award.points + booked.bonus if booked else 0,
                 state=booked.state if booked else "",
                 reason=reason,
             )
@@ -210,13 +220,7 @@ def _count_for_tiers(
     that were booked before the programme had tiers. Where members stand is computed by whoever calls
     :func:`recompute_due_tiers` afterwards; the sweep does.
     """
-    counting = {None, Reason.ALREADY_BOOKED, Reason.NOTHING_EARNED, Reason.NO_RATE}
-    purchases = [
-        purchase
-        for purchase, verdict in judged
-        if (verdict if isinstance(verdict, Reason) else refused.get(purchase.order_id)) in counting
-        and not purchase.is_cancelled
-    ]
+    purchases = _counting(judged, refused=refused)
     chosen: dict[int, tuple[Account, Policy]] = {}
     for purchase in purchases:
         account = accounts.get(purchase.user_id) if purchase.user_id is not None else None
@@ -243,10 +247,50 @@ def _count_for_tiers(
         qualify_many(programme_id=programme_id, qualifications=qualifications, now=now)
 
 
+def _complete(
+    judged: "Sequence[tuple[PurchaseFacts, _Verdict | Reason]]",
+    *,
+    refused: dict[int, Reason],
+    accounts: dict[int, Account],
+    histories: "_Histories",
+    now: datetime,
+) -> None:
+    """What few orders have, one by one: points that offers promised, and parts that came back since."""
+    for purchase, verdict in judged:
+        if isinstance(verdict, _Verdict) and verdict.bonus and purchase.order_id not in refused:
+            book_bonuses(
+                purchase,
+                account_id=verdict.account.pk,
+                policy=verdict.policy,
+                active_at=verdict.award.active_at,
+                now=now,
+            )
+    for purchase in _counting(judged, refused=refused):
+        policy = histories.find_policy(purchase)
+        if purchase.has_returns and policy is not None and purchase.user_id in accounts:
+            level_share(purchase, policy=policy, now=now)
+
+
+def _counting(
+    judged: "Sequence[tuple[PurchaseFacts, _Verdict | Reason]]", *, refused: dict[int, Reason]
+) -> list[PurchaseFacts]:
+    """Orders that count towards tiers, whether or not they earned points."""
+    return [
+        purchase
+        for purchase, verdict in judged
+        if (verdict if isinstance(verdict, Reason) else refused.get(purchase.order_id)) in _COUNTING
+        and not purchase.is_cancelled
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Verdict:
+    """``bonus``: points that offers promised for the order, beside the award."""
+
     account: Account
+    policy: Policy
     award: Award
+    bonus: int
     state: str
 
 
@@ -291,13 +335,15 @@ def _judge(
         list(chosen),
         statuses={policy.spendable_status for _account, policy in chosen.values()} - {""},
     )
+    bonuses = sum_bonuses([purchase.number for purchase in purchases if purchase.has_bonus])
     judged: list[tuple[PurchaseFacts, _Verdict | Reason]] = []
     for purchase in purchases:
         if (reason := reasons.get(purchase.order_id)) is not None:
             judged.append((purchase, reason))
             continue
         earning = earnings[purchase.order_id]
-        if earning.points == 0:
+        bonus = bonuses.get(purchase.number, 0)
+        if earning.points + bonus == 0:
             judged.append((purchase, Reason.NOTHING_EARNED))
         else:
             account, policy = chosen[purchase.order_id]
@@ -309,6 +355,7 @@ def _judge(
                 account=account,
                 policy=policy,
                 earning=earning,
+                bonus=bonus,
                 reached_at=first,
                 terms=terms,
                 now=now,
@@ -323,6 +370,7 @@ def _verdict(
     account: Account,
     policy: Policy,
     earning: Earning,
+    bonus: int,
     reached_at: datetime | None,
     terms: Terms,
     now: datetime,
@@ -341,7 +389,7 @@ def _verdict(
         start = now if terms.expiry_from_now else active_at
         expires_at = expiry_after(start, months=policy.expiry_months, time_zone=policy.time_zone)
         state = "SPENDABLE" if expires_at > now else "EXPIRED"
-    return _Verdict(account=account, award=award, state=state)
+    return _Verdict(account=account, policy=policy, award=award, bonus=bonus, state=state)
 
 
 def _earn(

@@ -1,6 +1,9 @@
 """Points that offers of the shop promised for an order: booked with it, in its transaction."""
 
+from collections.abc import Collection
 from datetime import datetime
+
+from django.db.models import Sum
 
 from oscar_loyalty.points import services
 from oscar_loyalty.programmes.rules import Policy
@@ -42,3 +45,11 @@ def book_bonuses(
         )
         booked += entry.points
     return booked
+
+
+def sum_bonuses(order_refs: Collection[str]) -> dict[str, int]:
+    """Points that offers promised for each of the orders; no statement where there is none to ask for."""
+    if not order_refs:
+        return {}
+    sums = OrderBonus.objects.filter(order_ref__in=order_refs).values_list("order_ref")
+    return dict(sums.annotate(points=Sum("points")).order_by())

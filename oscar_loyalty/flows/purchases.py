@@ -210,7 +210,7 @@ def _book_purchase(purchase: PurchaseFacts, *, policy: Policy, now: datetime) ->
         return
     if not counts_for(purchase, account=account, policy=policy) or policy.earning_paused:
         return
-    if purchase.has_bonus:
+    if purchase.has_bonus and policy.can_earn():
         book_bonuses(
             purchase,
             account_id=account.pk,

@@ -310,7 +310,9 @@ def list_open_account_ids(*, member_id: int) -> list[int]:
 def list_account_ids_given_up() -> list[int]:
     """Merged accounts whose trail ends at one that was closed since. Merges are few, and so is this."""
     given_up: list[int] = []
-    found = list(Account.objects.filter(merged_into__status=Account.Status.CLOSED).values_list("pk", flat=True))
+    found = list(
+        Account.objects.filter(merged_into__status=Account.Status.CLOSED).values_list("pk", flat=True)
+    )
     while found:
         given_up += found
         found = list(Account.objects.filter(merged_into__in=found).values_list("pk", flat=True))

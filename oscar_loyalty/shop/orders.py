@@ -59,7 +59,7 @@ class PurchaseFacts:
     shipping_method: str = ""
     channel: str = ""
     #: Whether offers of the shop promised points for it, and whether a part of it has come back; known only
-    #: where the order was locked.
+    #: where the order is to be booked.
     has_bonus: bool = False
     has_returns: bool = False
 
@@ -76,15 +76,19 @@ def lock_purchase_facts(*, order_id: int) -> PurchaseFacts:
     :raises PurchaseMissing: there is no such order
     """
     orders = lock_weakly(get_model("order", "Order").objects).filter(pk=order_id)
-    # In the same statement, so that shops without such offers pay none for them.
-    bonuses = OrderBonus.objects.filter(order_ref=OuterRef("number"))
-    returned = Return.objects.filter(order_ref=OuterRef("number"), booked_at__isnull=False)
-    order = orders.annotate(loyalty_has_bonus=Exists(bonuses), loyalty_has_returns=Exists(returned)).first()
+    order = _marked(orders).first()
     if order is None:
         raise PurchaseMissing(order_id)
     return replace(
         get_purchase_facts(order), has_bonus=order.loyalty_has_bonus, has_returns=order.loyalty_has_returns
     )
+
+
+def _marked(orders: Any) -> Any:
+    """In the same statement, so that shops without such offers or returns pay none for them."""
+    bonuses = OrderBonus.objects.filter(order_ref=OuterRef("number"))
+    returned = Return.objects.filter(order_ref=OuterRef("number"), booked_at__isnull=False)
+    return orders.annotate(loyalty_has_bonus=Exists(bonuses), loyalty_has_returns=Exists(returned))
 
 
 def lock_weakly(orders: Any) -> Any:
@@ -142,21 +146,28 @@ def list_guest_order_ids(*, email: str, placed_after: datetime) -> list[int]:
     return list(found.order_by("date_placed", "pk").values_list("pk", flat=True))
 
 
-def find_purchase_facts(order_ids: Collection[int], *, lock: bool) -> list[PurchaseFacts]:
+def find_purchase_facts(
+    order_ids: Collection[int], *, lock: bool, to_book: bool = False
+) -> list[PurchaseFacts]:
     """
     Facts of many orders, in ascending order of their ids, in three statements whatever their number.
     With ``lock`` under their row locks, as :func:`lock_purchase_facts`; what is gone is left out.
+    ``to_book``: with ``has_bonus`` and ``has_returns``.
     """
     found = get_model("order", "Order").objects.filter(pk__in=order_ids).order_by("pk")
     if lock:
         found = found.select_for_update()
+    read = list(_READ)
+    if to_book:
+        found = _marked(found)
+        read += ["loyalty_has_bonus", "loyalty_has_returns"]
     # The shop's own function, if there is one, may look at whatever an order has.
-    orders = list(found if loyalty_settings.channel else found.values_list(*_READ, named=True))
+    orders = list(found if loyalty_settings.channel else found.values_list(*read, named=True))
     claims = _claimants_of([order.number for order in orders if order.user_id is None])
     lines = _find_lines(order_ids)
     cancelled = loyalty_settings.cancelled_statuses
     channel = None if loyalty_settings.channel else find_channel()
-    return [
+    facts = [
         _facts(
             order,
             claims=claims,
@@ -165,6 +176,14 @@ def find_purchase_facts(order_ids: Collection[int], *, lock: bool) -> list[Purch
             channel=find_channel(order) if channel is None else channel,
         )
         for order in orders
+    ]
+    if not to_book:
+        return facts
+    return [
+        replace(one, has_bonus=order.loyalty_has_bonus, has_returns=order.loyalty_has_returns)
+        if order.loyalty_has_bonus or order.loyalty_has_returns
+        else one
+        for one, order in zip(facts, orders, strict=True)
     ]
 
 

@@ -21,6 +21,7 @@ from oscar_loyalty.members.models import ClaimedOrder
 from oscar_loyalty.points.models import Account, Entry, Lot
 from oscar_loyalty.points.services import award_many
 from oscar_loyalty.programmes.models import CurrencyRate, Programme, ProgrammeVersion
+from oscar_loyalty.shop.bonus_models import OrderBonus
 from oscar_loyalty.testing.ledger import assert_ledger_balanced
 from tests.flows.conftest import place_order
 
@@ -117,6 +118,23 @@ def test_a_dry_run_says_the_same_and_books_nothing(shop):
     promised = sums(run("--dry-run").replace("would be booked", "booked"))
     assert not Entry.objects.exists()
     assert sums(run()) == promised
+
+
+def test_what_offers_promised_is_booked_too(shop):
+    """Also where an order earns nothing itself."""
+    for number, points in (("1004", 50), ("2004", 20), ("2001", 999)):
+        OrderBonus.objects.create(
+            order_ref=number, offer_ref=1, offer_name="Tea weeks", points=points, made_at=START
+        )
+    promised = sums(run("--dry-run").replace("would be booked", "booked"))
+    said = sums(run())
+    assert said == promised
+    assert (said["booked"], said["points"]) == (14, 6 * 57 + 6 * 115 + 238 + 70)
+    assert "nothing earned" not in said
+    assert sum(Account.objects.values_list("earned", flat=True)) == said["points"]
+    assert sums(run())["already booked"] == 14
+    for account in Account.objects.all():
+        assert_ledger_balanced(account)
 
 
 def test_running_again_changes_nothing(shop):

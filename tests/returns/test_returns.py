@@ -8,6 +8,7 @@ from django.utils import timezone
 from oscar.core.loading import get_model
 
 from oscar_loyalty.flows import return_labels, returns
+from oscar_loyalty.flows.backfill import Terms, backfill
 from oscar_loyalty.flows.membership import join_programme
 from oscar_loyalty.flows.purchases import reward_purchase
 from oscar_loyalty.flows.returns import Pick, ReturnRefused
@@ -16,11 +17,12 @@ from oscar_loyalty.payments.gateway import RefundStatus
 from oscar_loyalty.payments.refund_models import Refund
 from oscar_loyalty.payments.refunds import finish_refunds
 from oscar_loyalty.points.models import Entry
-from oscar_loyalty.programmes.models import Programme
+from oscar_loyalty.programmes.models import Programme, ProgrammeVersion
 from oscar_loyalty.returns import desk_queries, queries
 from oscar_loyalty.returns.models import Condition, Return, SpentPoints
 from oscar_loyalty.returns.services import Decision, DecisionInvalid
 from oscar_loyalty.returns.states import State
+from oscar_loyalty.shop.orders import Period
 from oscar_loyalty.tiers.models import OrderPerks, QualifyingEntry, Tier, TierScheme, TierStatus
 from tests.shop import world as shop
 
@@ -478,6 +480,18 @@ def test_who_joins_after_everything_came_back_earns_nothing(guest, programme):
     assert state_of(account) == (0, 0, 0)
     reward_purchase(order_id=order.pk, now=timezone.now())
     assert state_of(account) == (0, 0, 0)
+
+
+def test_past_orders_booked_in_bulk_bring_no_points_for_what_came_back(guest, programme):
+    order = make_order(guest, (("30.00", 3, 19),))
+    accept(ask(order, [Pick(line_id=order.lines.get().pk, quantity=1)]))
+    ProgrammeVersion.objects.update(claim_days=0)
+    account = join_programme(user_id=guest.pk, now=timezone.now())
+    today = Period(since=order.date_placed, until=order.date_placed + timedelta(seconds=1))
+    for points in ([90], [0]):
+        done = list(backfill(period=today, terms=Terms(), now=timezone.now()))
+        assert [outcome.points for batch in done for outcome in batch] == points
+        assert state_of(account) == (0, 60, 0)
 
 
 def test_what_was_taken_late_is_given_again_when_the_return_is_undone(guest, programme):
