@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from django.db import connection, connections
 
-#: Seconds between two looks at how far the work has come.
+#: Seconds between two looks at how far the work has come, at least, and how much longer than a look itself.
 _TICK = 0.5
+_REST = 20
 
 
 def can_share_work() -> bool:
@@ -39,11 +40,15 @@ def share_work(
     try:
         for worker in workers:
             worker.start()
+        pause = _TICK
         while any(worker.is_alive() for worker in workers):
-            until = time.monotonic() + _TICK
+            until = time.monotonic() + pause
             for worker in workers:
                 worker.join(timeout=max(until - time.monotonic(), 0.01))
+            looked_at = time.monotonic()
             tick()
+            # To count what is due among millions takes a second.
+            pause = max(_TICK, _REST * (time.monotonic() - looked_at))
     finally:
         for worker in workers:
             if worker.is_alive():
