@@ -405,6 +405,17 @@ def test_who_is_trusted_has_the_money_when_the_carrier_has_the_parcel(account, p
     assert (other.is_instant, other.state) == (False, State.IN_TRANSIT)
 
 
+def test_the_preview_says_whether_the_money_comes_at_once(account, policy):
+    type(policy).objects.update(instant_refund_limit=D("50.00"))
+    order = make_order(account.user, (("30.00", 3, 19),))
+    freeze(order, ("INSTANT_REFUND", {}))
+    values = {"order_id": order.pk, "now": timezone.now()}
+    line = order.lines.get()
+    some = [Pick(line_id=line.pk, quantity=1)]
+    assert returns.preview_return(picks=some, **values).is_instant
+    assert not returns.preview_return(picks=pick_all(order), **values).is_instant
+
+
 def test_less_in_the_parcel_than_was_refunded_is_told_to_staff_and_not_taken(account):
     order = make_order(account.user, (("10.00", 2, 19),))
     freeze(order, ("INSTANT_REFUND", {}))
