@@ -104,12 +104,7 @@ def find_actions(of_return: Return, *, refund: Refund | None) -> frozenset[str]:
         found.add(REJECT)
     if state in CAN_BE_CANCELLED and not of_return.is_booked:
         found.add(CANCEL)
-    if (
-        of_return.is_booked
-        and not of_return.credit_points
-        and may_follow(state, State.CANCELLED)
-        and not _is_out(refund)
-    ):
+    if of_return.is_booked and may_follow(state, State.CANCELLED) and not _is_out(refund):
         found.add(UNDO)
     return frozenset(found)
 

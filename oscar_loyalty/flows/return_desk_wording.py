@@ -137,7 +137,20 @@ def say_duration(duration: timedelta) -> str:
 
 def say_undoing(of_return: Return) -> list[str]:
     """What undoing a decision will do, sentence by sentence."""
-    said = [gettext("No money goes out: the refund is called off.")] if of_return.refund_amount else []
+    said = []
+    if of_return.credit_points:
+        said.append(
+            ngettext(
+                "%(n)s point that was given instead of money is taken back. If it is spent already, it is"
+                " owed.",
+                "%(n)s points that were given instead of money are taken back. What is spent of them already"
+                " is owed.",
+                of_return.credit_points,
+            )
+            % {"n": number(of_return.credit_points)}
+        )
+    elif of_return.refund_amount:
+        said.append(gettext("No money goes out: the refund is called off."))
     if of_return.points_back:
         said.append(
             ngettext(

@@ -332,6 +332,7 @@ def unbook_return(of_return: Return, *, ground: Ground, now: datetime) -> None:
     """
     if not of_return.is_booked:
         return
+    _take_back_credit(of_return, ground=ground, now=now)
     key = _key(of_return)
     grace = ground.policy.return_grace_days if ground.policy else 0
     order_ref = of_return.order_ref
@@ -358,13 +359,33 @@ def unbook_return(of_return: Return, *, ground: Ground, now: datetime) -> None:
     pieces = {line.line_id: line.restocked for line in of_return.lines.all() if line.restocked}
     return_orders.take_from_stock(pieces=pieces)
     of_return.lines.update(amount=NOTHING, points_back=0, restocked=0, deduction=NOTHING, accepted=None)
-    of_return.booked_at = None
+    of_return.booked_at = of_return.refunded_at = of_return.settled_at = None
+    # Should its parcel still come, nothing has been paid for it, and it is looked at like any other.
+    of_return.is_instant, of_return.decision = False, ""
     for name in ("goods", "delivery", "fee", "earlier", "set_off", "refund"):
         setattr(of_return, f"{name}_amount", NOTHING)
-    of_return.points_back = of_return.points_taken = of_return.points_waived = 0
+    of_return.points_back = of_return.points_taken = of_return.points_waived = of_return.credit_points = 0
     of_return.save()
     if ground.policy is not None:
         level_share(ground.order.purchase, policy=ground.policy, is_undone=True, now=now)
+
+
+def _take_back_credit(of_return: Return, *, ground: Ground, now: datetime) -> None:
+    """
+    Points that were given instead of money, all of them and the bonus with them: there is no return any more
+    that they could be for. Those that are spent or have expired are owed, like all that is taken back. First
+    of all, as they were given last.
+    """
+    credit = points.find_entry_of_user(
+        user_id=ground.order.purchase.user_id, idempotency_key=f"return-credit:{_key(of_return)}"
+    )
+    if credit is not None:
+        services.clawback_points(
+            account_id=credit.account_id,
+            earned=credit,
+            idempotency_key=f"undo:{credit.public_id}",
+            now=now,
+        )
 
 
 def _owe_again(of_return: Return, *, account_id: int, now: datetime) -> None:

@@ -409,7 +409,8 @@ def reject_return(*, return_id: int, reason: str, actor_ref: str, now: datetime)
 def undo_return(*, return_id: int, reason: str, actor_ref: str, now: datetime) -> Return:
     """
     A decision was wrong, or the refund failed and the goods go back to the customer: everything that was
-    booked is taken back, to the point and the cent. Only while no money has gone out.
+    booked is taken back, to the point and the cent. Only while no money has gone out; points that were given
+    instead of money come back at any time, and those that are spent already are owed.
 
     :raises ReturnRefused: money has gone out, or is on its way (``refund_under_way``); or nothing is booked
     """
@@ -421,7 +422,7 @@ def undo_return(*, return_id: int, reason: str, actor_ref: str, now: datetime) -
         if ground.order.purchase.is_cancelled:
             # All of the order is undone already, this return with it.
             raise ReturnRefused("order_cancelled")
-        if of_return.credit_points or not _call_off_refunds(of_return, now=now):
+        if not _call_off_refunds(of_return, now=now):
             raise ReturnRefused("refund_under_way")
         settlement.unbook_return(of_return, ground=ground, now=now)
         _move(of_return, State.CANCELLED, actor_ref=actor_ref, reason=reason, now=now)

@@ -85,6 +85,7 @@ def recount_purchase(
         key=key,
         left_points=_points_left(purchase, policy=policy, shares=shares),
         left_spend=(Decimal(spend.numerator) / spend.denominator).quantize(cent_of(purchase.currency)),
+        is_left=shares.get("") != 1,
         is_undone=is_undone,
         now=now,
     )

@@ -266,6 +266,15 @@ def find_entry_by_key(*, account_id: int, idempotency_key: str) -> Entry | None:
     return Entry.objects.filter(account_id=account_id, key_digest=digest(idempotency_key)).first()
 
 
+def find_entry_of_user(*, user_id: int | None, idempotency_key: str) -> Entry | None:
+    """The same on any account that a customer has or had, also those of members who are one with theirs."""
+    if user_id is None:
+        return None
+    finals = Member.objects.filter(user_id=user_id).values(final_id=Coalesce("merged_into_id", "id"))
+    accounts = Account.objects.filter(Q(member__in=finals) | Q(member__merged_into__in=finals))
+    return Entry.objects.filter(account__in=accounts, key_digest=digest(idempotency_key)).first()
+
+
 def find_latest_hold(*, ref: str) -> Hold | None:
     """The newest reservation of a basket in any state."""
     return Hold.objects.select_related("account__member").filter(ref=ref).order_by("-id").first()

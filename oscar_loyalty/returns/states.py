@@ -36,11 +36,15 @@ FOLLOWS: dict[State, frozenset[State]] = {
     # Undone by staff as long as no money has gone out, or after it came back.
     State.INSPECTED: frozenset([State.REFUNDED, State.SETTLED, State.CANCELLED]),
     State.PARTLY_ACCEPTED: frozenset([State.REFUNDED, State.SETTLED, State.CANCELLED]),
-    # A bank may send money back days later: then the return is where it was before the refund.
+    # A bank may send money back days later: then the return is where it was before the refund. Where points
+    # alone went back, staff may still undo it.
     State.REFUNDED: frozenset(
-        [State.SETTLED, State.INSPECTED, State.PARTLY_ACCEPTED, State.IN_TRANSIT, State.REQUESTED]
+        [
+            *(State.SETTLED, State.INSPECTED, State.PARTLY_ACCEPTED),
+            *(State.IN_TRANSIT, State.REQUESTED, State.CANCELLED),
+        ]
     ),
-    State.SETTLED: frozenset([State.INSPECTED, State.PARTLY_ACCEPTED]),
+    State.SETTLED: frozenset([State.INSPECTED, State.PARTLY_ACCEPTED, State.CANCELLED]),
     State.REJECTED: frozenset(),
     State.CANCELLED: frozenset(),
 }

@@ -176,7 +176,15 @@ def take_from_stock(*, pieces: Mapping[int, int]) -> None:
     lines = get_model("order", "Line").objects.filter(pk__in=pieces).order_by("stockrecord_id", "pk")
     for line in lines.select_related("product"):
         record = _lock_record(line)
-        if record is not None and pieces[line.pk]:
+        if record is None or not pieces[line.pk]:
+            continue
+        if line.allocation_cancelled:
+            # All of it had been waiting to be sent, and waits again.
+            record.allocate(pieces[line.pk])
+            type(line).objects.filter(pk=line.pk).update(
+                num_allocated=F("num_allocated") + pieces[line.pk], allocation_cancelled=False
+            )
+        else:
             left = max((record.num_in_stock or 0) - pieces[line.pk], 0)
             type(record).objects.filter(pk=record.pk).update(num_in_stock=left)
 

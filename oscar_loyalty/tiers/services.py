@@ -100,14 +100,16 @@ def disqualify_purchase(
     now: datetime,
     left_points: int = 0,
     left_spend: Decimal = NOTHING,
+    is_left: bool = False,
     is_undone: bool = False,
 ) -> QualifyingEntry | None:
     """
     Let an order, or part of it, count no longer. ``left_points`` and ``left_spend`` are what is left of it
     after all its returns so far, so that it does not matter in how many steps it was returned; nothing
-    left is the whole order. ``key`` names the event; the same one again changes nothing. ``None`` when
-    the order did not count, or counts no more than that already. With ``is_undone`` a return has been undone,
-    and the order may count for more again.
+    left is the whole order, unless ``is_left`` says that some of it is, which counts as an order alone.
+    ``key`` names the event; the same one again changes nothing. ``None`` when the order did not count, or
+    counts no more than that already. With ``is_undone`` a return has been undone, and the order may count
+    for more again.
     """
     entries: QuerySet[QualifyingEntry] = QualifyingEntry.objects.filter(
         programme_id=programme_id, order_ref=order_ref
@@ -122,7 +124,7 @@ def disqualify_purchase(
     counts = entries.aggregate(points=Sum("points"), spend=Sum("spend"), orders=Sum("orders"))
     points = left_points - counts["points"]
     spend = left_spend - counts["spend"]
-    orders = int(bool(left_points or left_spend)) - counts["orders"]
+    orders = int(is_left or bool(left_points or left_spend)) - counts["orders"]
     if not is_undone:
         points, spend, orders = min(points, 0), min(spend, NOTHING), min(orders, 0)
     if not (points or spend or orders):

@@ -140,6 +140,14 @@ def _by_hand(scene: Scene) -> Return:
 def _undone(scene: Scene) -> Return:
     done = _bounced(scene)
     _send(scene)
+    return _undo(done)
+
+
+def _as_points_undone(scene: Scene) -> Return:
+    return _undo(_as_points(scene))
+
+
+def _undo(done: Return) -> Return:
     return returns.undo_return(return_id=done.pk, reason="a mistake", actor_ref="user:1", now=timezone.now())
 
 
@@ -177,6 +185,11 @@ KINDS = (
     Kind(name="The refund fails", play=_bounced, points=1000),
     Kind(name="The refund fails and is paid by hand", play=_by_hand, points=1000),
     Kind(name="The decision is undone", play=_undone, points=1000),
+    Kind(
+        name="Refund as points, and undone",
+        play=_as_points_undone,
+        policy={"offers_store_credit": True, "store_credit_bonus_percent": D(10)},
+    ),
 )
 
 

@@ -11,12 +11,17 @@ from oscar_loyalty.flows import return_labels, returns
 from oscar_loyalty.flows.backfill import Terms, backfill
 from oscar_loyalty.flows.membership import join_programme
 from oscar_loyalty.flows.purchases import reward_purchase
+from oscar_loyalty.flows.return_desk import UNDO, find_actions
+from oscar_loyalty.flows.return_desk_wording import say_undoing
 from oscar_loyalty.flows.returns import Pick, ReturnRefused
 from oscar_loyalty.members.models import Member
+from oscar_loyalty.members.services import merge_members
 from oscar_loyalty.payments.gateway import RefundStatus
+from oscar_loyalty.payments.queries import find_refundable
 from oscar_loyalty.payments.refund_models import Refund
 from oscar_loyalty.payments.refunds import finish_refunds
 from oscar_loyalty.points.models import Entry
+from oscar_loyalty.points.services import merge_accounts
 from oscar_loyalty.programmes.models import Programme, ProgrammeVersion
 from oscar_loyalty.returns import desk_queries, queries
 from oscar_loyalty.returns.models import Condition, Return, SpentPoints
@@ -283,6 +288,127 @@ def test_store_credit_with_a_bonus_instead_of_money(account, policy):
     assert (done.credit_points, done.state) == (2200, State.SETTLED)
     assert state_of(account) == (0, 3200, 0)
     assert not refunds_of(order)
+
+
+def undo(of_return):
+    return returns.undo_return(return_id=of_return.pk, reason="x", actor_ref="user:1", now=timezone.now())
+
+
+def looks_of(account, order):
+    """Everything that a return touches and its undoing brings back."""
+    account.refresh_from_db()
+    records = get_model("partner", "StockRecord").objects.filter(line__order=order).distinct()
+    counted = QualifyingEntry.objects.filter(order_ref=order.number)
+    return {
+        "points": state_of(account),
+        "tier": TierStatus.objects.values_list("tier_code", "qualified").get(),
+        "counts": [sum(getattr(one, name) for one in counted) for name in ("points", "spend", "orders")],
+        "stock": sorted(records.values_list("pk", "num_in_stock", "num_allocated")),
+        "allocated": sorted(order.lines.values_list("pk", "num_allocated", "allocation_cancelled")),
+        "refundable": find_refundable(order_number=order.number).left,
+        "left": [line.left for line in returns.find_returnable(order_id=order.pk, now=timezone.now()).lines],
+        "as_points": queries.sum_not_paid_out(order_ref=order.number),
+    }
+
+
+@pytest.mark.parametrize("how", [SpentPoints.DEBT, SpentPoints.WAIVE, SpentPoints.SET_OFF])
+@pytest.mark.parametrize("spent", [0, 1030])
+@pytest.mark.parametrize("sent", [True, False])
+def test_store_credit_is_taken_back_when_its_return_is_undone(account, programme, policy, how, spent, sent):
+    make_tier(programme)
+    type(policy).objects.update(
+        offers_store_credit=True, store_credit_bonus_percent=D(10), spent_points=how, refunds_delivery=False
+    )
+    order = make_order(account.user, (("20.00", 2, 19),), points=500)
+    if sent:
+        line = order.lines.get()
+        line.consume_allocation(2)
+    if spent:
+        shop.give_points(account, -535)
+    before = looks_of(account, order)
+    done = settled(accept(ask(order, refund_to="STORE_CREDIT", set_off_agreed=True)))
+    assert (done.state, done.credit_points > 3500) == (State.SETTLED, True)
+    assert looks_of(account, order) != before
+    undone = undo(done)
+    assert (undone.state, undone.credit_points, undone.settled_at) == (State.CANCELLED, 0, None)
+    assert undo(done).state == State.CANCELLED
+    assert looks_of(account, order) == before
+    again = settled(accept(ask(order)))
+    assert (again.refund_amount, again.points_back) == (D("35.00"), 500)
+
+
+def test_store_credit_that_is_spent_is_owed_when_its_return_is_undone(account, policy):
+    type(policy).objects.update(offers_store_credit=True)
+    order = make_order(account.user, (("20.00", 1, 19),), shipping="0.00")
+    done = settled(accept(ask(order, refund_to="STORE_CREDIT")))
+    assert state_of(account) == (0, 3000, 0)
+    shop.give_points(account, -2500)
+    account.refresh_from_db()
+    assert "2,000 points that were given instead of money are taken back" in say_undoing(done)[0]
+    undo(done)
+    # 500 were left, and 20 that the order had earned are theirs again.
+    assert state_of(account) == (0, 0, 1480)
+    shop.give_points(account, 1500)
+    assert state_of(account) == (0, 20, 0)
+
+
+def test_store_credit_follows_its_member_into_another_account(account, policy):
+    type(policy).objects.update(offers_store_credit=True)
+    order = make_order(account.user, (("20.00", 1, 19),), shipping="0.00")
+    done = settled(accept(ask(order, refund_to="STORE_CREDIT")))
+    other = shop.make_member(points=10)
+    merge_accounts(
+        source_id=account.pk, target_id=other.pk, idempotency_key="m", actor_ref="user:1", now=timezone.now()
+    )
+    merge_members(source_id=account.member_id, target_id=other.member_id, now=timezone.now())
+    other.refresh_from_db()
+    assert state_of(other) == (0, 3010, 0)
+    undo(done)
+    assert state_of(other) == (0, 1030, 0)
+
+
+def test_a_return_of_points_alone_can_be_undone(account, programme):
+    make_tier(programme)
+    order = make_order(account.user, (("5.00", 2, 19),), points=1000, shipping="0.00")
+    before = looks_of(account, order)
+    done = settled(accept(ask(order)))
+    assert (done.state, done.points_back) == (State.SETTLED, 1000)
+    assert UNDO in find_actions(done, refund=None)
+    undo(done)
+    assert looks_of(account, order) == before
+    assert settled(accept(ask(order))).points_back == 1000
+
+
+def test_an_order_paid_by_points_counts_as_one_until_all_of_it_is_back(account, programme):
+    make_tier(programme)
+    order = make_order(account.user, (("5.00", 2, 19),), points=1000, shipping="0.00")
+    line = order.lines.get()
+    for left in (1, 0):
+        settled(accept(ask(order, [Pick(line_id=line.pk, quantity=1)])))
+        assert looks_of(account, order)["counts"] == [0, 0, left]
+
+
+def test_what_the_carrier_has_and_brought_points_alone_can_be_undone(account, policy):
+    order = make_order(account.user, (("5.00", 1, 19),), points=500, shipping="0.00")
+    before = state_of(account)
+    freeze(order, ("INSTANT_REFUND", {}))
+    made = returns.mark_in_transit(return_id=ask(order).pk, actor_ref="carrier", now=timezone.now())
+    assert made.state == State.REFUNDED
+    assert (undo(made).state, state_of(account)) == (State.CANCELLED, before)
+
+
+def make_tier(programme):
+    version = programme.versions.get()
+    TierScheme.objects.create(version=version)
+    Tier.objects.create(
+        version=version,
+        code="silver",
+        name_de="Silber",
+        name_en="Silver",
+        rank=1,
+        entry_threshold=D(20),
+        keep_threshold=D(10),
+    )
 
 
 def test_store_credit_is_for_members_of_shops_that_offer_it(account):
