@@ -272,6 +272,9 @@ class ActView(ReturnView):
             case return_desk.RECEIVE:
                 returns.receive_return(**step)
                 self._say(_("The goods are here."))
+            case return_desk.LATE:
+                returns.receive_late(reason=reason, **step)
+                self._say(_("The return goes on: the goods are here. The customer is told."))
             case return_desk.ACCEPT:
                 self._say_decided(return_desk.accept_everything(**step))
             case return_desk.INSPECT:

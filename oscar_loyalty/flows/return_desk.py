@@ -47,9 +47,10 @@ _PREFIX = "return:"
 CALL_CODE = "CALL"
 
 #: What one click does, by the name of its button.
-TRANSIT, RECEIVE, ACCEPT, INSPECT, REJECT, CANCEL, UNDO = (
+TRANSIT, RECEIVE, LATE, ACCEPT, INSPECT, REJECT, CANCEL, UNDO = (
     "transit",
     "receive",
+    "late",
     "accept",
     "inspect",
     "reject",
@@ -98,6 +99,8 @@ def find_actions(of_return: Return, *, refund: Refund | None) -> frozenset[str]:
     is_unchecked = of_return.is_instant and not of_return.decision and state not in VOID
     if of_return.received_at is None and (is_undecided or is_unchecked):
         found.add(RECEIVE)
+    if returns.can_receive_late(of_return):
+        found.add(LATE)
     if is_undecided or is_unchecked:
         found |= {ACCEPT, INSPECT}
     if is_undecided:

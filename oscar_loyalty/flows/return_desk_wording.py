@@ -44,6 +44,10 @@ REFUSALS: Mapping[str, str | Promise] = {
     "nothing_chosen": _("Nothing was changed: there is nothing that could be returned."),
     "not_delivered": _("Nothing was changed: it has not arrived yet."),
     "all_returned": _("Nothing was changed: everything has been returned already."),
+    "returned_otherwise": _(
+        "Nothing was changed: pieces of it came back, or are to come back, with another return of this order."
+        " Look for that one."
+    ),
     "too_late": _("Nothing was changed: the time for it is over."),
     "excluded": _("Nothing was changed: these goods are taken back only when they are faulty."),
     "order_cancelled": _("Nothing was changed: the order was cancelled."),

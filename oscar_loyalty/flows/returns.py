@@ -46,8 +46,8 @@ class ReturnRefused(ValueError):
     """
     ``code`` says why nothing was changed: ``nothing_chosen``, ``unknown_line``, ``too_many``,
     ``not_delivered``, ``too_late``, ``excluded``, ``order_cancelled``, ``store_credit_not_offered``,
-    ``unknown_reason``, ``key_reused``, ``refund_under_way``, ``reason_missing``, ``wrong_state``; ``line_id``
-    names the line, where it is about one.
+    ``unknown_reason``, ``key_reused``, ``refund_under_way``, ``reason_missing``, ``returned_otherwise``,
+    ``wrong_state``; ``line_id`` names the line, where it is about one.
     """
 
     def __init__(self, code: str, *, line_id: int | None = None) -> None:
@@ -346,15 +346,66 @@ def receive_return(*, return_id: int, actor_ref: str, now: datetime) -> Return:
     with _locked(return_id, now=now) as (of_return, ground):
         if of_return.received_at is not None:
             return of_return
+        if not of_return.is_instant:
+            _receive(of_return, ground=ground, actor_ref=actor_ref, now=now)
+            return of_return
         of_return.received_at = now
         of_return.refund_due_at = _refund_until(now, ground=ground)
-        if of_return.is_instant:
-            of_return.save()
-            note_event(of_return=of_return, code="GOODS_ARRIVED", actor_ref=actor_ref, now=now)
-        else:
-            _move(of_return, State.RECEIVED, actor_ref=actor_ref, now=now)
+        of_return.save()
+        note_event(of_return=of_return, code="GOODS_ARRIVED", actor_ref=actor_ref, now=now)
         _record_arrival(of_return, actor_ref=actor_ref)
         return of_return
+
+
+@atomic_with_retries
+def receive_late(*, return_id: int, reason: str, actor_ref: str, now: datetime) -> Return:
+    """
+    The goods are here although their return was called off, or closed because nothing had been sent: it goes
+    on as if it had never been closed. Somebody decides that, and says why. Safe to repeat.
+
+    :raises ReturnRefused: it is not closed, its goods were here before, there is no reason, or pieces of it
+        came back, or are to come back, with another return
+    """
+    with _locked(return_id, now=now) as (of_return, ground):
+        if of_return.received_at is not None and of_return.state in OPEN:
+            return of_return
+        if not can_receive_late(of_return):
+            raise ReturnRefused("wrong_state")
+        if not reason.strip():
+            raise ReturnRefused("reason_missing")
+        if ground.order.purchase.is_cancelled:
+            raise ReturnRefused("order_cancelled")
+        ordered = {item.line_id: item.quantity for item in ground.order.items}
+        returned = queries.find_returned_pieces(order_ref=of_return.order_ref)
+        for line in of_return.lines.order_by("id"):
+            if returned.get(line.line_id, 0) + line.quantity > ordered.get(line.line_id, 0):
+                raise ReturnRefused("returned_otherwise", line_id=line.line_id)
+        of_return.closed_at = None
+        _receive(of_return, ground=ground, actor_ref=actor_ref, reason=reason.strip(), now=now, is_late=True)
+        return of_return
+
+
+def can_receive_late(of_return: Return) -> bool:
+    """Whether its goods may still come: not those that were here and went back when it was undone."""
+    is_closed = of_return.state == State.CANCELLED and of_return.received_at is None
+    return is_closed and not of_return.keeps_goods
+
+
+def _receive(
+    of_return: Return,
+    *,
+    ground: Ground,
+    actor_ref: str,
+    now: datetime,
+    reason: str = "",
+    is_late: bool = False,
+) -> None:
+    if of_return.state == State.CANCELLED and not is_late:
+        raise ReturnRefused("wrong_state")
+    of_return.received_at = now
+    of_return.refund_due_at = _refund_until(now, ground=ground)
+    _move(of_return, State.RECEIVED, actor_ref=actor_ref, reason=reason, now=now)
+    _record_arrival(of_return, actor_ref=actor_ref)
 
 
 @atomic_with_retries
@@ -375,10 +426,7 @@ def inspect_return(
         if of_return.is_booked or of_return.state == State.REJECTED:
             return of_return
         if of_return.received_at is None:
-            of_return.received_at = now
-            of_return.refund_due_at = _refund_until(now, ground=ground)
-            _move(of_return, State.RECEIVED, actor_ref=actor_ref, now=now)
-            _record_arrival(of_return, actor_ref=actor_ref)
+            _receive(of_return, ground=ground, actor_ref=actor_ref, now=now)
         lines = services.decide_lines(of_return=of_return, decisions=by_line, cent=ground.cent)
         if not any(line.accepted for line in lines):
             reason = next((line.refusal for line in lines if line.refusal), "")

@@ -46,7 +46,8 @@ FOLLOWS: dict[State, frozenset[State]] = {
     ),
     State.SETTLED: frozenset([State.INSPECTED, State.PARTLY_ACCEPTED, State.CANCELLED]),
     State.REJECTED: frozenset(),
-    State.CANCELLED: frozenset(),
+    # Its parcel has come after all, and somebody says so.
+    State.CANCELLED: frozenset([State.RECEIVED]),
 }
 
 #: Nothing is decided yet: staff wait for the goods, or the goods for staff.

@@ -221,6 +221,21 @@ def test_cancelling(desk, order):
     assert one.state == "CANCELLED"
 
 
+def test_a_closed_return_is_found_by_a_scan_and_received_anyway(desk, order):
+    one = ask(order)
+    returns.cancel_return(return_id=one.pk, actor_ref="system", reason="NOT_SENT", now=timezone.now())
+    page = desk.get(url("returns"), {"scan": one.number}, follow=True).content.decode()
+    assert "Receive it anyway" in page
+    assert "say why" in act(desk, one, "late", reason=" ").content.decode()
+    assert one.state == "CANCELLED"
+    page = act(desk, one, "late", reason="Lost in the post").content.decode()
+    assert one.state == "RECEIVED"
+    assert "Lost in the post" in page
+    assert "Receive it anyway" not in page
+    act(desk, one, "accept")
+    assert one.state == "INSPECTED"
+
+
 def test_a_double_click_books_once_and_a_second_clerk_is_told(desk, log_in, order):
     one = received(order)
     seen = return_desk.stamp_of(one)

@@ -17,6 +17,7 @@ from tests.shop import world as shop
 
 pytestmark = pytest.mark.django_db
 ROOT = "/api/loyalty/v1/warehouse/returns"
+STEPS = ("transit", "receipt", "late-receipt", "inspection")
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +124,30 @@ def test_a_return_that_is_over_takes_no_steps(scanner, one):
     assert post(scanner, one, "inspection", inspection(one)).status_code == 409
 
 
+def test_a_parcel_that_comes_after_all_is_received_with_a_reason(scanner, one):
+    why = {"reason": "The carrier had lost it"}
+    answer = post(scanner, one, "late-receipt", why)
+    assert (answer.status_code, answer.json()["code"]) == (409, "return_wrong_state")
+    returns.cancel_return(return_id=one.pk, actor_ref="customer", now=timezone.now())
+    assert post(scanner, one, "late-receipt").json()["code"] == "invalid_input"
+    key = str(uuid.uuid4())
+    for _time in range(2):
+        assert post(scanner, one, "late-receipt", why, key=key).json()["state"] == "received"
+    event = one.events.get(code="RECEIVED")
+    assert (event.actor_ref, event.reason) == (f"user:{scanner.user.pk}", why["reason"])
+    assert post(scanner, one, "inspection", inspection(one)).json()["state"] == "inspected"
+
+
+def test_a_parcel_is_not_received_late_when_its_pieces_came_otherwise(scanner, one):
+    returns.cancel_return(return_id=one.pk, actor_ref="customer", now=timezone.now())
+    picks = [returns.Pick(line_id=one.lines.get().line_id, quantity=1)]
+    returns.request_return(
+        order_id=one.order_id, picks=picks, actor_ref="customer", now=timezone.now(), kind="RETURN"
+    )
+    answer = post(scanner, one, "late-receipt", {"reason": "x"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "returned_otherwise")
+
+
 def test_a_call_needs_a_key_and_a_return(scanner, one):
     answer = scanner.post(f"{ROOT}/{one.number}/receipt", {}, content_type="application/json")
     assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_missing")
@@ -178,7 +203,7 @@ def test_nobody_else_gets_in(client, one, account, who):
         client.force_login(account.user)
     elif who == "staff":
         client.force_login(make_user("clerk", is_staff=True))
-    answers = [client.get(ROOT), *(post(client, one, step) for step in ("transit", "receipt", "inspection"))]
+    answers = [client.get(ROOT), *(post(client, one, step) for step in STEPS)]
     assert {answer.status_code for answer in answers} <= {401, 403}
     one.refresh_from_db()
     assert one.state == "REQUESTED"

@@ -183,7 +183,7 @@ class Steps(RuleBasedStateMachine):
         if done is not None and ReturnLine.objects.filter(of_return=done, deduction__gt=0).exists():
             self.kept.add(done.order_ref)
 
-    @rule(who=whos, step=st.sampled_from(["transit", "receive", "cancel", "reject", "undo"]))
+    @rule(who=whos, step=st.sampled_from(["transit", "receive", "late", "cancel", "reject", "undo"]))
     def move(self, who: int, step: str) -> None:
         of_return = self.a_return(who)
         if of_return is None:
@@ -192,6 +192,7 @@ class Steps(RuleBasedStateMachine):
         act = {
             "transit": lambda: returns.mark_in_transit(**values),
             "receive": lambda: returns.receive_return(**values),
+            "late": lambda: returns.receive_late(**values, reason="here at last"),
             "cancel": lambda: returns.cancel_return(**values),
             "reject": lambda: returns.reject_return(**values, reason="because"),
             "undo": lambda: returns.undo_return(**values, reason="a mistake"),

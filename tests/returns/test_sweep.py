@@ -5,15 +5,19 @@ from decimal import Decimal
 
 import pytest
 from django.utils import timezone
+from oscar.core.loading import get_model
 
 from oscar_loyalty.flows import return_sweep, returns
+from oscar_loyalty.flows.return_desk import accept_everything
+from oscar_loyalty.flows.return_mails import MAILS
 from oscar_loyalty.flows.return_policies import describe_for_tiers, describe_policy, is_editable
+from oscar_loyalty.flows.returns import ReturnRefused
 from oscar_loyalty.outbox.models import OutboxMessage
 from oscar_loyalty.returns.figures import Piece, Refunded, measure_lead_time, percentile, rate_products
 from oscar_loyalty.returns.models import Return, ReturnPolicy
 from oscar_loyalty.returns.services import make_first_policies
 
-from .world import ask, make_order, relay
+from .world import accept, ask, make_order, relay
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -44,6 +48,78 @@ def test_what_was_not_sent_is_closed_two_weeks_later_and_told(account):
     event = one.events.get(code="CANCELLED")
     assert (event.actor_ref, event.reason) == ("system", "NOT_SENT")
     assert OutboxMessage.objects.filter(topic="return_changed", payload__event=event.pk).exists()
+
+
+def late(one, **values):
+    arguments = {"reason": "It was lost in the post", "actor_ref": "user:7", "now": timezone.now(), **values}
+    return returns.receive_late(return_id=one.pk, **arguments)
+
+
+def test_a_parcel_that_comes_after_its_return_was_closed_is_received_and_refunded(account, mailoutbox):
+    one = unsent(account, days=15)
+    return_sweep.cancel_unsent(now=timezone.now())
+    for step in (returns.receive_return, accept_everything):
+        with pytest.raises(ReturnRefused, match="wrong_state"):
+            step(return_id=one.pk, actor_ref="user:7", now=timezone.now())
+    with pytest.raises(ReturnRefused, match="reason_missing"):
+        late(one, reason=" ")
+    for _time in range(2):
+        late(one)
+    one.refresh_from_db()
+    assert (one.state, one.closed_at) == ("RECEIVED", None)
+    assert one.refund_due_at > timezone.now()
+    event = one.events.get(code="RECEIVED")
+    assert (event.actor_ref, event.reason) == ("user:7", "It was lost in the post")
+    relay()
+    mails = [mail for mail in mailoutbox if one.number in mail.subject + mail.body]
+    assert "LOYALTY_RETURN_RECEIVED" in MAILS.values()
+    assert len([mail for mail in mails if "It was lost" in mail.body]) == 0
+    assert any("arrived" in mail.body for mail in mails)
+    done = accept(one)
+    assert (done.decision, done.points_taken) == ("INSPECTED", 30)
+
+
+def test_what_the_customer_called_off_and_sent_all_the_same_is_received(account):
+    one = ask(make_order(account.user))
+    with pytest.raises(ReturnRefused, match="wrong_state"):
+        late(one)
+    returns.cancel_return(return_id=one.pk, actor_ref="customer", now=timezone.now())
+    assert late(one).state == "RECEIVED"
+
+
+def test_pieces_that_came_back_otherwise_are_not_received_twice(account):
+    order = make_order(account.user, (("10.00", 3, 19),))
+    picks = [returns.Pick(line_id=order.lines.get().pk, quantity=2)]
+    one = ask(order, picks)
+    returns.cancel_return(return_id=one.pk, actor_ref="customer", now=timezone.now())
+    other = ask(order, picks)
+    with pytest.raises(ReturnRefused, match="returned_otherwise") as refused:
+        late(one)
+    assert refused.value.line_id == order.lines.get().pk
+    returns.cancel_return(return_id=other.pk, actor_ref="customer", now=timezone.now())
+    late(one)
+    with pytest.raises(ReturnRefused, match="returned_otherwise"):
+        late(other)
+    with pytest.raises(ReturnRefused, match="too_many"):
+        ask(order, picks)
+
+
+def test_what_was_here_and_went_back_or_was_rejected_is_closed_for_good(account):
+    undone = accept(ask(make_order(account.user)))
+    returns.undo_return(return_id=undone.pk, reason="x", actor_ref="user:7", now=timezone.now())
+    rejected = ask(make_order(account.user))
+    returns.reject_return(return_id=rejected.pk, reason="no", actor_ref="user:7", now=timezone.now())
+    for one in (undone, rejected):
+        with pytest.raises(ReturnRefused, match="wrong_state"):
+            late(one)
+
+
+def test_nothing_comes_back_of_a_cancelled_order(account):
+    one = ask(make_order(account.user))
+    returns.cancel_return(return_id=one.pk, actor_ref="customer", now=timezone.now())
+    get_model("order", "Order").objects.filter(pk=one.order_id).update(status="Cancelled")
+    with pytest.raises(ReturnRefused, match="order_cancelled"):
+        late(one)
 
 
 def test_a_withdrawal_is_not_closed_by_a_machine(account):

@@ -19,6 +19,7 @@ from oscar_loyalty.rest_api.v1.tiers import MyTierView, TiersView
 from oscar_loyalty.rest_api.v1.transfers import TransfersView
 from oscar_loyalty.rest_api.v1.warehouse import (
     WarehouseInspectionView,
+    WarehouseLateReceiptView,
     WarehouseReceiptView,
     WarehouseReturnsView,
     WarehouseTransitView,
@@ -72,6 +73,11 @@ urlpatterns = [
     path("payments", PaymentView.as_view(), name="payments"),
     path("warehouse/returns", WarehouseReturnsView.as_view(), name="warehouse-returns"),
     path("warehouse/returns/<str:number>/transit", WarehouseTransitView.as_view(), name="warehouse-transit"),
+    path(
+        "warehouse/returns/<str:number>/late-receipt",
+        WarehouseLateReceiptView.as_view(),
+        name="warehouse-late-receipt",
+    ),
     path("warehouse/returns/<str:number>/receipt", WarehouseReceiptView.as_view(), name="warehouse-receipt"),
     path(
         "warehouse/returns/<str:number>/inspection",

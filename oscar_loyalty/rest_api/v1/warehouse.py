@@ -117,6 +117,10 @@ class InspectionInput(serializers.Serializer[Any]):
     lines = InspectedLineInput(many=True, allow_empty=False, max_length=MOST_LINES)  # type: ignore[call-arg]
 
 
+class LateReceiptInput(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=255, help_text="Why it goes on. For staff, not the customer.")
+
+
 class WarehousePagination(LedgerPagination):
     ordering = "-id"
 
@@ -235,6 +239,38 @@ class WarehouseReceiptView(_StepView):
             wish=None,
             do=lambda one: returns.receive_return(
                 return_id=one.pk, actor_ref=self.actor_ref(request), now=timezone.now()
+            ),
+        )
+
+
+class WarehouseLateReceiptView(_StepView):
+    @extend_schema(
+        operation_id="report_return_late_receipt",
+        tags=["Warehouse"],
+        summary="The goods have arrived although the return was closed",
+        parameters=[LANGUAGE, IDEMPOTENCY_KEY],
+        request=LateReceiptInput,
+        responses={200: WarehouseReturnOutput, **problems(400, 401, 403, 404, 409, 429)},
+        examples=[OpenApiExample("Late", {"reason": "The carrier had lost it."}, request_only=True)],
+    )
+    def post(self, request: Request, number: str) -> Response:
+        """
+        Opens a return again that was called off, or closed because nothing had been sent: its goods are
+        received, and the customer is told. 409 `returned_otherwise` when pieces of it came back, or are to
+        come back, with another return.
+        """
+        said = LateReceiptInput(data=request.data)
+        said.is_valid(raise_exception=True)
+        return self.step(
+            request,
+            number,
+            name="late-receipt",
+            wish=said.validated_data,
+            do=lambda one: returns.receive_late(
+                return_id=one.pk,
+                reason=said.validated_data["reason"],
+                actor_ref=self.actor_ref(request),
+                now=timezone.now(),
             ),
         )
 
