@@ -45,6 +45,10 @@ class Intent:
     """Where the shopper must go when the status is ``ACTION_REQUIRED``."""
     card_label: str = ""
     """The card in the shopper's words, like "Visa •••• 4242", once it is known."""
+    customer_ref: str | None = None
+    """The provider's id of whom it belongs to; empty: nobody, ``None``: it does not say."""
+    is_live: bool | None = None
+    """Whether real money moves; ``None``: the provider does not say."""
     client_secret: str = field(default="", repr=False)
     """Lets the shopper's browser confirm this one intent. Never stored, never logged."""
 
@@ -74,6 +78,12 @@ class GatewayRefund:
     reference: str
     """Our own id of the refund; empty when it was made at the provider's own pages."""
     failure_code: str = ""
+    customer_ref: str | None = None
+    """To whom what is paid back belonged; empty: nobody, ``None``: the provider does not say."""
+    is_live: bool | None = None
+    """Whether real money moves; ``None``: the provider does not say."""
+    key_is_live: bool | None = None
+    """The same of the key with which it was asked for."""
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,16 @@ class CardPayment(models.Model):
     amount = models.DecimalField(_("amount"), max_digits=13, decimal_places=3)
     currency = models.CharField(_("currency"), max_length=12)
     state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.REQUESTED)
+    customer_ref = models.CharField(
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",  # for workers of the version before, while this one is brought in
+        help_text=_("The provider's id of the customer, where it has one."),
+    )
+    is_live = models.BooleanField(
+        null=True, help_text=_("Whether real money moves; empty: the provider does not say.")
+    )
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     last_error = models.CharField(_("last error"), max_length=128, blank=True)
     created_at = models.DateTimeField(_("created at"))

@@ -457,8 +457,24 @@ def _find_mismatch(refund: Refund, seen: GatewayRefund) -> str:
         "currency": (refund.currency, seen.currency),
         "amount": (refund.amount, seen.amount),
         "reference": (reference or seen.reference, seen.reference),
+        "customer": (_customer_of(refund, seen), seen.customer_ref),
+        "livemode": (_is_live(refund, seen), seen.is_live),
     }
     return next((name for name, (ours, theirs) in expected.items() if ours != theirs), "")
+
+
+def _customer_of(refund: Refund, seen: GatewayRefund) -> str | None:
+    """Whose payment it was, where that is known and the provider says it of refunds."""
+    known = refund.payment.customer_ref if refund.payment is not None else ""
+    return known or seen.customer_ref if seen.customer_ref is not None else None
+
+
+def _is_live(refund: Refund, seen: GatewayRefund) -> bool | None:
+    """What its payment was, or else what our key is for."""
+    known = refund.payment.is_live if refund.payment is not None else None
+    if seen.is_live is None:
+        return None
+    return next((one for one in (known, seen.key_is_live) if one is not None), seen.is_live)
 
 
 def _next_look(refund: Refund, now: datetime) -> datetime | None:

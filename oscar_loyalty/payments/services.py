@@ -315,6 +315,7 @@ def _observe(payment_id: int, intent: Intent, *, now: datetime) -> CardPayment:
         payment = CardPayment.objects.select_for_update().get(pk=payment_id)
         changed = payment.intent_id is None
         payment.intent_id = intent.intent_id
+        changed |= _learn(payment, intent)
         state = STATE_OF.get(intent.status)
         if state and payment.move_to(state, now=now):
             changed = True
@@ -330,6 +331,14 @@ def _observe(payment_id: int, intent: Intent, *, now: datetime) -> CardPayment:
         if changed:
             payment.save()
         return payment
+
+
+def _learn(payment: CardPayment, intent: Intent) -> bool:
+    """Keep whose payment it is and whether it is a live one, once each, to compare refunds with it."""
+    before = (payment.customer_ref, payment.is_live)
+    payment.customer_ref = payment.customer_ref or intent.customer_ref or ""
+    payment.is_live = intent.is_live if payment.is_live is None else payment.is_live
+    return before != (payment.customer_ref, payment.is_live)
 
 
 def _note_error(payment_id: int, code: str) -> None:

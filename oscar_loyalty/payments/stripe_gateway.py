@@ -49,6 +49,8 @@ OUR_REFUND_ID = "oscar_loyalty_refund"
 REFUND_NEWS = ("refund.", "charge.refund")
 MOST_PER_PAGE = 100
 CARD = ["latest_charge"]
+#: A refund itself knows neither its customer nor whether it is live: its intent does.
+INTENT = "payment_intent"
 SIGNATURE_TOLERANCE_SECONDS = 300
 
 
@@ -127,6 +129,7 @@ class StripeGateway:
                         "payment_intent": intent_id,
                         "amount": to_coins(amount, currency),
                         "metadata": {OUR_REFUND_ID: reference},
+                        "expand": [INTENT],
                     },
                     {"idempotency_key": idempotency_key},
                 )
@@ -134,11 +137,13 @@ class StripeGateway:
 
     def retrieve_refund(self, *, refund_id: str) -> GatewayRefund:
         with _plain_errors("retrieve", refund_id):
-            return _to_refund(self._refunds.retrieve(refund_id))
+            return _to_refund(self._refunds.retrieve(refund_id, {"expand": [INTENT]}))
 
     def list_refunds(self, *, intent_id: str) -> list[GatewayRefund]:
         with _plain_errors("list refunds", intent_id):
-            found = self._refunds.list({"payment_intent": intent_id, "limit": MOST_PER_PAGE})
+            found = self._refunds.list(
+                {"payment_intent": intent_id, "limit": MOST_PER_PAGE, "expand": [f"data.{INTENT}"]}
+            )
             return [_to_refund(refund) for refund in found.auto_paging_iter()]
 
     def is_intent_id(self, reference: str) -> bool:
@@ -154,7 +159,7 @@ class StripeGateway:
             if abs(now.timestamp() - signed_at) > SIGNATURE_TOLERANCE_SECONDS:
                 raise ForgedEvent("signed too long ago or in the future")
             event = json.loads(payload)
-            if bool(event["livemode"]) != ("_live_" in loyalty_settings.stripe_secret_key):
+            if bool(event["livemode"]) != _is_live_key():
                 raise ForgedEvent("test news for a live shop, or the other way round")
             about, kind = event["data"]["object"], str(event["type"])
             return GatewayEvent(
@@ -178,6 +183,10 @@ def _get_client(secret_key: str, api_base: str, timeout: float) -> stripe.Stripe
         http_client=stripe.RequestsClient(timeout=timeout),
         max_network_retries=2,
     )
+
+
+def _is_live_key() -> bool:
+    return "_live_" in loyalty_settings.stripe_secret_key
 
 
 @contextmanager
@@ -213,6 +222,8 @@ def _to_intent(found: stripe.PaymentIntent) -> Intent:
         capturable=from_coins(found.amount_capturable or 0, found.currency),
         redirect_url=(redirect.url or "") if redirect else "",
         card_label=_card_label(found),
+        customer_ref=_id_of(found.customer),
+        is_live=bool(found.livemode),
         client_secret=found.client_secret or "",
     )
 
@@ -224,13 +235,22 @@ def _card_label(found: stripe.PaymentIntent) -> str:
     return f"{str(card.brand).title()} •••• {card.last4}" if card else ""
 
 
+def _id_of(found: Any) -> str:
+    """Of what may have been expanded, or may not be there."""
+    return str(getattr(found, "id", found) or "")
+
+
 def _to_refund(found: stripe.Refund) -> GatewayRefund:
+    intent = found.payment_intent if isinstance(found.payment_intent, stripe.PaymentIntent) else None
     return GatewayRefund(
         refund_id=found.id,
-        intent_id=str(found.payment_intent or ""),
+        intent_id=_id_of(found.payment_intent),
         status=REFUND_STATUSES.get(found.status or "", RefundStatus.PENDING),
         amount=from_coins(found.amount, found.currency),
         currency=found.currency.upper(),
         reference=found.metadata.to_dict().get(OUR_REFUND_ID, "") if found.metadata else "",
         failure_code=getattr(found, "failure_reason", None) or "",
+        customer_ref=_id_of(intent.customer) if intent else None,
+        is_live=bool(intent.livemode) if intent else None,
+        key_is_live=_is_live_key(),
     )

@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+import stripe
 from django.db import IntegrityError, transaction
 from oscar.core.loading import get_model
 
@@ -394,6 +395,9 @@ def test_old_news_changes_nothing(paid, stripe_server, gateway):
         ({"intent_id": "pi_other"}, "intent"),
         ({"reference": "another"}, "reference"),
         ({"refund_id": "re_other"}, "refund"),
+        ({"customer_ref": "cus_other"}, "customer"),
+        ({"customer_ref": ""}, "customer"),
+        ({"is_live": True}, "livemode"),
     ],
 )
 def test_a_refund_that_is_not_what_we_asked_for_is_left_to_staff(
@@ -402,11 +406,49 @@ def test_a_refund_that_is_not_what_we_asked_for_is_left_to_staff(
     stripe_server.control("refunds", next_one="pending")
     refund = refunded()
     settle(stripe_server, refund, "succeeded")
-    seen = replace(gateway.retrieve_refund(refund_id=refund.gateway_id), **change)
+    CardPayment.objects.update(customer_ref="cus_1")
+    seen = gateway.retrieve_refund(refund_id=refund.gateway_id)
+    seen = replace(seen, **{"customer_ref": "cus_1", **change})
     refund = refunds._observe(refund.pk, seen, now=LATER)
     assert (refund.state, refund.failure_code) == (State.PENDING, f"mismatch_{what}")
     assert list(queries.list_refunds_that_need_staff()) == [refund]
     assert what in caplog.text
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_a_payment_of_unknown_mode_is_refunded_in_the_mode_of_the_key(paid, gateway, is_live):
+    CardPayment.objects.update(is_live=None)
+    refund = refunded()
+    seen = replace(gateway.retrieve_refund(refund_id=refund.gateway_id), is_live=is_live, key_is_live=False)
+    assert refunds._observe(refund.pk, seen, now=LATER).is_mismatch == is_live
+
+
+def test_what_the_provider_does_not_say_is_no_mismatch(paid, gateway):
+    CardPayment.objects.update(customer_ref="cus_1", is_live=True)
+    refund = request()
+    made = refund_by_hand(gateway, paid)
+    silent = replace(made, reference=str(refund.public_id), customer_ref=None, is_live=None)
+    assert refunds._observe(refund.pk, silent, now=LATER).state == State.SUCCEEDED
+
+
+def test_a_refund_belongs_to_whom_its_payment_belongs_to(paid, gateway, stripe_server):
+    assert (paid.customer_ref, paid.is_live) == ("", False)
+    seen = gateway.retrieve_refund(refund_id=refunded().gateway_id)
+    assert (seen.customer_ref, seen.is_live, seen.key_is_live) == ("", False, False)
+    payment = services.prepare_payment(basket_id="8", amount=Decimal(9), currency="EUR", now=NOW).payment
+    api = stripe.StripeClient(stripe_server.secret_key, base_addresses={"api": stripe_server.url}).v1
+    customer = api.customers.create({})
+    api.payment_intents.update(payment.intent_id, {"customer": customer.id})
+    services.authorise_payment(
+        payment_id=payment.pk, payment_method="pm_card_visa", return_url="http://testserver/", now=NOW
+    )
+    payment.refresh_from_db()
+    assert payment.customer_ref == customer.id
+    services.record_order(payment_id=payment.pk, order_number="100008")
+    services.capture_payment(payment_id=payment.pk, now=NOW)
+    made = refund_by_hand(gateway, payment, "9.00")
+    assert made.customer_ref == customer.id
+    assert gateway.list_refunds(intent_id=payment.intent_id) == [made]
 
 
 def test_a_request_whose_answer_did_not_match_is_not_sent_again(paid, gateway, monkeypatch):
