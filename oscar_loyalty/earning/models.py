@@ -187,13 +187,17 @@ class RuleBudget(models.Model):
 
 
 class WaitingOrder(models.Model):
-    """An order for which some rule can be judged only when it is known how it was paid. Gone afterwards."""
+    """
+    An order for which some rule can be judged only when it is known how it was paid. Gone afterwards. While
+    all of it has come back there is nothing to judge: it is stopped, until that is undone.
+    """
 
     programme = models.ForeignKey(
         Programme, on_delete=models.PROTECT, related_name="+", verbose_name=_("programme")
     )
     order_ref = models.CharField(_("order"), max_length=128, unique=True)
     created_at = models.DateTimeField()
+    stopped_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name = _("order with rules to be judged")

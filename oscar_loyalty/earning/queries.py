@@ -153,7 +153,7 @@ def find_given(
 
 def is_waiting(*, order_ref: str) -> bool:
     """Whether rules of an order are still to be judged."""
-    return WaitingOrder.objects.filter(order_ref=order_ref).exists()
+    return WaitingOrder.objects.filter(order_ref=order_ref, stopped_at=None).exists()
 
 
 def find_occurrence(*, member_id: int, key: str) -> Occurrence | None:

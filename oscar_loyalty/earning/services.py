@@ -74,9 +74,19 @@ def wait_for_payment(*, programme_id: int, order_ref: str, now: datetime) -> Non
     )
 
 
-def stop_waiting(*, order_ref: str) -> None:
-    """Nothing of an order is left to be judged."""
+def end_waiting(*, order_ref: str) -> None:
+    """The rules of an order have been judged."""
     WaitingOrder.objects.filter(order_ref=order_ref).delete()
+
+
+def stop_waiting(*, order_ref: str, now: datetime) -> None:
+    """Nothing of an order is left to be judged, unless what it is undone by is undone itself."""
+    WaitingOrder.objects.filter(order_ref=order_ref, stopped_at=None).update(stopped_at=now)
+
+
+def go_on_waiting(*, order_ref: str) -> None:
+    """Undo :func:`stop_waiting`; nothing where rules did not wait any more."""
+    WaitingOrder.objects.filter(order_ref=order_ref).update(stopped_at=None)
 
 
 def _announce(budget: RuleBudget, *, now: datetime) -> None:

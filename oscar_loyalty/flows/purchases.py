@@ -153,7 +153,7 @@ def _judge_waiting_rules(purchase: PurchaseFacts, *, policy: Policy, now: dateti
     if not earning_queries.is_waiting(order_ref=purchase.number):
         return
     if purchase.is_cancelled:
-        earning_services.stop_waiting(order_ref=purchase.number)
+        earning_services.stop_waiting(order_ref=purchase.number, now=now)
         return
     active_at = _spendable_from(purchase, policy=policy, now=now)
     is_known = purchase.placed_at + PAYMENT_KNOWN_AFTER <= now
@@ -179,7 +179,7 @@ def _judge_waiting_rules(purchase: PurchaseFacts, *, policy: Policy, now: dateti
             if purchase.has_returns:
                 level_share(purchase, policy=policy, now=now)
     if policy.can_earn():
-        earning_services.stop_waiting(order_ref=purchase.number)
+        earning_services.end_waiting(order_ref=purchase.number)
 
 
 def _policy_of(purchase: PurchaseFacts, *, earnings: Sequence[Entry], promised: Policy) -> Policy:

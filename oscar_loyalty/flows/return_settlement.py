@@ -29,7 +29,7 @@ from oscar_loyalty.returns.rules import Quote, SoldLine, Taken
 from oscar_loyalty.shop import return_orders
 from oscar_loyalty.shop.orders import PurchaseFacts
 from oscar_loyalty.shop.return_orders import SoldOrder
-from oscar_loyalty.tiers.perk_services import undo_uses
+from oscar_loyalty.tiers.perk_services import restore_uses, undo_uses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ def book_return(of_return: Return, *, ground: Ground, now: datetime, clock: Call
     if quoted.is_all:
         # As with a cancelled order: whatever it used may be used again.
         undo_uses(order_ref=of_return.order_ref, now=now)
-        earning_services.stop_waiting(order_ref=of_return.order_ref)
+        earning_services.stop_waiting(order_ref=of_return.order_ref, now=now)
     of_return.save()
     _refund(of_return, now=now, clock=clock)
     if not of_return.keeps_goods and not of_return.is_instant:
@@ -366,6 +366,9 @@ def unbook_return(of_return: Return, *, ground: Ground, now: datetime) -> None:
         setattr(of_return, f"{name}_amount", NOTHING)
     of_return.points_back = of_return.points_taken = of_return.points_waived = of_return.credit_points = 0
     of_return.save()
+    # Something of the order is with the customer again, whatever else has come back.
+    restore_uses(order_ref=order_ref)
+    earning_services.go_on_waiting(order_ref=order_ref)
     if ground.policy is not None:
         level_share(ground.order.purchase, policy=ground.policy, is_undone=True, now=now)
 

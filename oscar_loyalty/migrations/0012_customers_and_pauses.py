@@ -25,4 +25,9 @@ class Migration(migrations.Migration):
                 help_text="Whether real money moves; empty: the provider does not say.", null=True
             ),
         ),
+        migrations.AddField(
+            model_name="waitingorder",
+            name="stopped_at",
+            field=models.DateTimeField(blank=True, null=True),
+        ),
     ]

@@ -363,7 +363,8 @@ def _list_waiting_for_status() -> Iterator[int]:
 
 def _list_waiting_for_payment() -> Iterator[int]:
     """Orders with rules that are judged by how they were paid; the flow knows whether it is time."""
-    numbers = list(WaitingOrder.objects.order_by("id").values_list("order_ref", flat=True))
+    waiting = WaitingOrder.objects.filter(stopped_at=None)
+    numbers = list(waiting.order_by("id").values_list("order_ref", flat=True))
     if not numbers:
         return
     without_status = ProgrammeVersion.objects.filter(spendable_status="").exists()

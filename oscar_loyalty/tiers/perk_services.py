@@ -125,6 +125,14 @@ def undo_uses(*, order_ref: str, now: datetime) -> int:
     return PerkUse.objects.filter(order_ref=order_ref, undone_at=None).update(undone_at=now)
 
 
+def restore_uses(*, order_ref: str) -> int:
+    """
+    Undo :func:`undo_uses`: the order stands after all, and with it what it used. Where the use has been taken
+    for another order meanwhile both stand, and the next use comes so much later. Returns how many.
+    """
+    return PerkUse.objects.filter(order_ref=order_ref, undone_at__isnull=False).update(undone_at=None)
+
+
 def freeze_perks(*, order_ref: str, entitled: Entitlements, now: datetime) -> OrderPerks | None:
     """
     Keep what a member was entitled to when they placed an order. Once: again, the first record stays.

@@ -327,7 +327,11 @@ def test_an_order_cancelled_before_it_is_confirmed_waits_for_nothing(account, cu
     reward_purchase(order_id=order.pk, now=NOW)
     order.set_status("Cancelled")
     reward_purchase(order_id=order.pk, now=NOW)
-    assert not WaitingOrder.objects.exists()
+    assert not WaitingOrder.objects.filter(stopped_at=None).exists()
+    ProgrammeVersion.objects.update(spendable_status="")
+    assert list(list_missed_order_ids(placed_after=LONG_AGO)) == []
+    reward_purchase(order_id=order.pk, now=NOW + DAY)
+    assert not Entry.objects.filter(points=15).exists()
 
 
 # Back again

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 from oscar.core.loading import get_model
 
+from oscar_loyalty.earning.models import EarningRule, WaitingOrder
 from oscar_loyalty.flows import return_labels, returns
 from oscar_loyalty.flows.backfill import Terms, backfill
 from oscar_loyalty.flows.membership import join_programme
@@ -27,8 +28,8 @@ from oscar_loyalty.returns import desk_queries, queries
 from oscar_loyalty.returns.models import Condition, Return, SpentPoints
 from oscar_loyalty.returns.services import Decision, DecisionInvalid
 from oscar_loyalty.returns.states import State
-from oscar_loyalty.shop.orders import Period
-from oscar_loyalty.tiers.models import OrderPerks, QualifyingEntry, Tier, TierScheme, TierStatus
+from oscar_loyalty.shop.orders import Period, list_missed_order_ids
+from oscar_loyalty.tiers.models import OrderPerks, PerkUse, QualifyingEntry, Tier, TierScheme, TierStatus
 from tests.shop import world as shop
 
 from .bank import Bank
@@ -386,6 +387,56 @@ def test_an_order_paid_by_points_counts_as_one_until_all_of_it_is_back(account, 
     for left in (1, 0):
         settled(accept(ask(order, [Pick(line_id=line.pk, quantity=1)])))
         assert looks_of(account, order)["counts"] == [0, 0, left]
+
+
+def test_a_rule_that_waited_for_the_payment_waits_again_when_the_return_is_undone(account, programme):
+    # How an order is paid is known a quarter of an hour after it was placed.
+    programme.versions.update(spendable_status="")
+    EarningRule.objects.create(
+        version=programme.versions.get(),
+        code="card",
+        name="card",
+        kind="BONUS",
+        parameters={"points": 15, "per": "ORDER"},
+        conditions={"payment_methods": ["card"]},
+    )
+    order = make_order(account.user, (("5.00", 2, 19),), shipping="0.00")
+    line = order.lines.get()
+    Bank.next_status = RefundStatus.FAILED
+    first, last = (settled(accept(ask(order, [Pick(line_id=line.pk, quantity=1)]))) for _piece in range(2))
+    later = timezone.now() + timedelta(hours=1)
+    reward_purchase(order_id=order.pk, now=later)
+    assert state_of(account) == (0, 1000, 0)
+    # Whichever it is of several, something is with the customer again.
+    undo(first)
+    assert order.pk in list(list_missed_order_ids(placed_after=later))
+    reward_purchase(order_id=order.pk, now=later)
+    assert not WaitingOrder.objects.exists()
+    account.refresh_from_db()
+    assert state_of(account) == (0, 1013, 0)
+    undo(last)
+    account.refresh_from_db()
+    assert state_of(account) == (0, 1025, 0)
+
+
+def test_perks_that_an_order_used_are_used_again_when_its_return_is_undone(account, programme):
+    order, other = make_order(account.user), make_order(account.user)
+    for one in (order, other):
+        PerkUse.objects.create(
+            programme=programme,
+            member_id=account.member_id,
+            kind="FREE_SHIPPING",
+            order_ref=one.number,
+            saved=D("4.90"),
+            currency="EUR",
+            used_at=timezone.now(),
+        )
+    Bank.next_status = RefundStatus.FAILED
+    done = settled(accept(ask(order)))
+    in_use = PerkUse.objects.filter(undone_at=None)
+    assert list(in_use.values_list("order_ref", flat=True)) == [other.number]
+    undo(done)
+    assert in_use.count() == 2
 
 
 def test_what_the_carrier_has_and_brought_points_alone_can_be_undone(account, policy):
