@@ -5,6 +5,7 @@ Oscar asks a search engine for its category pages too. A shop of this size needs
 should start without one.
 """
 
+from django.apps import apps
 from django.conf import settings
 from django.db.models import Q
 from django.shortcuts import get_object_or_404, redirect
@@ -14,6 +15,14 @@ from oscar.apps.search.signals import user_search
 from oscar.core.loading import get_model
 
 from .forms import SearchForm
+
+if apps.is_installed("oscar_loyalty"):
+    from oscar_loyalty.shop.listings import MembersFirstMixin
+else:
+
+    class MembersFirstMixin:
+        """Without the app there are no products for members first."""
+
 
 Category = get_model("catalogue", "Category")
 Product = get_model("catalogue", "Product")
@@ -29,7 +38,7 @@ _SEARCHED = (
 )
 
 
-class CatalogueView(ListView):
+class CatalogueView(MembersFirstMixin, ListView):
     """All goods, or those that match the words in ``?q=``."""
 
     template_name = "oscar/catalogue/browse.html"

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import translation
 from oscar.core.loading import get_class, get_model
 
+from oscar_loyalty.tiers.models import ProductAccess
 from sandbox.apps.shipping.methods import split_charge
 from sandbox.demo.people import PASSWORD, PEOPLE, describe_logins
 
@@ -118,6 +119,20 @@ def test_search_finds_words_in_either_language_and_says_when_there_is_nothing(cl
     assert "Teapot Havel" in text_of(client.get("/en/search/", {"q": "Teekanne"}))
     assert "Nichts gefunden" in text_of(client.get("/de/search/", {"q": "Schraubenzieher"}))
     assert "Nothing found" in text_of(client.get("/en/search/", {"q": "x" * 400}))
+
+
+def test_lists_leave_out_what_is_for_some_members_only(client):
+    teapot = Product.objects.get(title_de="Teekanne Havel")
+    lists = [
+        ("/de/catalogue/", {"sort_by": "price-desc", "q": "Havel"}),
+        (teapot.categories.get().get_absolute_url(), {}),
+        ("/de/search/", {"q": "Havel"}),
+    ]
+    assert ["Teekanne Havel" in text_of(client.get(*one)) for one in lists] == [True, True, True]
+    access = ProductAccess.objects.create(product_id=teapot.pk)
+    assert ["Teekanne Havel" in text_of(client.get(*one)) for one in lists] == [False, False, False]
+    access.delete()
+    assert "Teekanne Havel" in text_of(client.get(*lists[2]))
 
 
 def test_the_demo_logins_work_and_are_shown_only_where_they_should(client, settings):
