@@ -40,8 +40,7 @@ class Multiplier(NamedTuple):
     text_en: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Context:
+class Context(NamedTuple):
     """
     The order as a whole, and its member at the moment when it was placed. ``order_number`` is 1 for the
     customer's first order, ``None`` where there is no customer. ``payment_methods`` is ``None`` as long

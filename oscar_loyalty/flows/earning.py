@@ -238,7 +238,7 @@ def earning_on_confirmation(
     )
     facts = gather([case], policy=policy, rulebook=rulebook, accounts=accounts, payment_known=True)
     now_known = facts[purchase.order_id]
-    unknown = replace(now_known, context=replace(now_known.context, payment_methods=None))
+    unknown = now_known._replace(context=now_known.context._replace(payment_methods=None))
     before = _judge({0: unknown}, policy=policy, rulebook=rulebook)[0]
     after = _judge({0: now_known}, policy=policy, rulebook=rulebook)[0]
     more = after.earning.points - before.earning.points

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Exists, OuterRef, Q
 
@@ -39,8 +39,7 @@ def _has_multipliers() -> Q:
 tell_with_policy("has_multipliers", _has_multipliers)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Case:
+class Case(NamedTuple):
     """
     One purchase to be judged, ordered or not: at the moment ``at``, by a customer or a guest. Placed orders
     have an ``order_id`` and a ``number``, by which what they changed themselves is left out.
@@ -159,8 +158,7 @@ def _factor_of(parameters: Mapping[str, Any]) -> Fraction | None:
     return factor if factor > 1 else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Facts:
+class Facts(NamedTuple):
     """What the engine takes of one case, and whose it is."""
 
     lines: tuple[Line, ...]
@@ -187,7 +185,7 @@ def gather(
     traits = _find_traits(product_ids, rulebook)
     user_ids = {case.user_id for case in cases if case.user_id is not None}
     if accounts is None:
-        accounts = _find_accounts(user_ids) if rulebook.needs_member else {}
+        accounts = find_accounts(user_ids) if rulebook.needs_member else {}
     groups = find_group_ids(user_ids) if rulebook.needs_groups and user_ids else {}
     asked = [(case.user_id, case.at, case.order_id) for case in cases if case.user_id is not None]
     earlier = find_earlier_orders(asked) if rulebook.needs_orders else {}
@@ -290,7 +288,8 @@ def _find_traits(product_ids: Collection[int], rulebook: Rulebook) -> dict[int, 
     return find_traits(product_ids, category_ids=category_ids, range_ids=range_ids, attribute_codes=codes)
 
 
-def _find_accounts(user_ids: Collection[int]) -> dict[int, Account]:
+def find_accounts(user_ids: Collection[int]) -> dict[int, Account]:
+    """Open accounts of customers who take part, by customer."""
     if len(user_ids) > 1:
         return points.find_accounts_of_users(
             user_ids=user_ids, programme_code=loyalty_settings.programme_code

@@ -25,15 +25,16 @@ from oscar_loyalty.earning.limits import Allowances
 from oscar_loyalty.flows import simulation_tiers
 from oscar_loyalty.flows.earning import earnings_under_policy
 from oscar_loyalty.flows.purchases import award_for
-from oscar_loyalty.flows.rulebooks import Rulebook, read_rulebook
+from oscar_loyalty.flows.rulebooks import Rulebook, find_accounts, read_rulebook
 from oscar_loyalty.flows.simulation_tally import MemberOutcome, Sample, Tally
-from oscar_loyalty.flows.simulation_tiers import Qualifying, TierJudge
+from oscar_loyalty.flows.simulation_tiers import TierJudge
 from oscar_loyalty.flows.tiering import qualifying_points
 from oscar_loyalty.flows.version_diff import fingerprint
 from oscar_loyalty.jobs import services as jobs
 from oscar_loyalty.jobs.models import JobPart, JobRun
 from oscar_loyalty.jobs.queries import get_job
-from oscar_loyalty.points.rules import Earning, value_of
+from oscar_loyalty.points.models import Account
+from oscar_loyalty.points.rules import Earning, bases_for, sum_at_rate, value_of
 from oscar_loyalty.processes import share_work
 from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.programmes.models import ProgrammeVersion
@@ -41,6 +42,8 @@ from oscar_loyalty.programmes.rules import Policy
 from oscar_loyalty.shop import past_orders
 from oscar_loyalty.shop.orders import PurchaseFacts, find_purchase_facts
 from oscar_loyalty.shop.past_orders import MemberHistory
+from oscar_loyalty.shop.products import find_excluded_product_ids
+from oscar_loyalty.tiers.rules import Contribution
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +55,8 @@ _PART_MEMBERS = 5_000
 _PARTS = 32
 
 Clock = Callable[[], datetime]
+#: Points that count for tiers, and the money that they are computed on.
+Counted = tuple[int, Decimal]
 OnProgress = Callable[[int, int], None]
 
 
@@ -258,10 +263,14 @@ class _Side:
 
     def asks_for_tiers(self, purchases: Sequence[PurchaseFacts]) -> bool:
         """Whether what some order earns depends on the tier its member held before it."""
-        if self.judge is None:
-            return False
+        return self.judge is not None and any(book.needs_tier for book in self._rulebooks_for(purchases))
+
+    def asks_for_members(self, purchases: Sequence[PurchaseFacts]) -> bool:
+        return any(book.needs_member for book in self._rulebooks_for(purchases))
+
+    def _rulebooks_for(self, purchases: Sequence[PurchaseFacts]) -> list[Rulebook]:
         policies = [self.policy(currency) for currency in {purchase.currency for purchase in purchases}]
-        return any(self._rulebook(policy).needs_tier for policy in policies if policy is not None)
+        return [self._rulebook(policy) for policy in policies if policy is not None]
 
     def _rulebook(self, policy: Policy) -> Rulebook:
         assert policy.rate is not None
@@ -270,27 +279,45 @@ class _Side:
             self._rulebooks[currency] = read_rulebook(policy)
         return self._rulebooks[currency]
 
+    def sum_at_base_rate(self, purchases: Sequence[PurchaseFacts]) -> dict[int, Counted]:
+        """What orders would count for tiers without any rule; nothing where there is no rate."""
+        sums: dict[int, Counted] = {}
+        product_ids = {line.product_id for purchase in purchases for line in purchase.lines}
+        for currency in {purchase.currency for purchase in purchases}:
+            policy = self.policy(currency)
+            if policy is None or policy.rate is None:
+                continue
+            excluded = find_excluded_product_ids(product_ids, policy=policy)
+            for purchase in purchases:
+                if purchase.currency == currency:
+                    bases = bases_for(purchase.lines, policy=policy, excluded_product_ids=excluded)
+                    sums[purchase.order_id] = sum_at_rate(bases, rate=policy.rate)
+        return sums
+
     def earn(
-        self, purchases: Sequence[PurchaseFacts], *, tier_codes: Mapping[int, str], at_base_rate: bool = False
+        self,
+        purchases: Sequence[PurchaseFacts],
+        *,
+        tier_codes: Mapping[int, str],
+        accounts: Mapping[int, Account],
     ) -> dict[int, Earning]:
         """
         What orders earn, given in the order of members and time; nothing where there is no rate.
-        ``tier_codes`` by order, of those whose members had a tier. ``at_base_rate``: without any rule.
+        ``tier_codes`` by order, of those whose members had a tier; ``accounts`` by customer.
         """
         earnings: dict[int, Earning] = {}
         for currency in dict.fromkeys(purchase.currency for purchase in purchases):
             policy = self.policy(currency)
             if policy is None:
                 continue
-            rulebook = Rulebook() if at_base_rate else self._rulebook(policy)
+            rulebook = self._rulebook(policy)
             if currency not in self._allowances:
-                self._allowances[currency] = Allowances(
-                    time_zone=policy.time_zone, periods=self._rulebook(policy).periods
-                )
+                self._allowances[currency] = Allowances(time_zone=policy.time_zone, periods=rulebook.periods)
             earned = earnings_under_policy(
                 [one for one in purchases if one.currency == currency],
                 policy=policy,
                 rulebook=rulebook,
+                accounts=accounts,
                 allowances=self._allowances[currency],
                 tier_codes=tier_codes,
             )
@@ -331,10 +358,12 @@ class _Replay:
                 for _history, order_id in batch
                 if order_id in purchases and not purchases[order_id].is_cancelled
             ]
+            accounts = self._find_accounts(sorted_purchases)
             before, after = (
                 side.earn(
                     sorted_purchases,
                     tier_codes=self._find_tiers(index, side, batch, sorted_purchases, member=member),
+                    accounts=accounts,
                 )
                 for index, side in enumerate(self._sides)
             )
@@ -352,6 +381,12 @@ class _Replay:
             yield len(batch)
         self._close(member)
 
+    def _find_accounts(self, purchases: Sequence[PurchaseFacts]) -> Mapping[int, Account]:
+        """Of the customers, once for both versions, where a rule of either asks who the member is."""
+        if not any(side.asks_for_members(purchases) for side in self._sides):
+            return {}
+        return find_accounts({one.user_id for one in purchases if one.user_id is not None})
+
     def _find_tiers(
         self,
         index: int,
@@ -367,16 +402,16 @@ class _Replay:
         """
         if side.judge is None or not side.asks_for_tiers(purchases):
             return {}
-        at_base_rate = side.earn(purchases, tier_codes={}, at_base_rate=True)
+        at_base_rate = side.sum_at_base_rate(purchases)
         by_id = {purchase.order_id: purchase for purchase in purchases}
-        orders: dict[int, list[Qualifying]] = {}
+        orders: dict[int, list[Contribution]] = {}
         joined: dict[int, datetime] = {}
         if member is not None:
             orders[member.history.member_id] = list(member.qualifying[index])
         for history, order_id in batch:
             joined[history.member_id] = history.joined_at
             if order_id in by_id:
-                one = _qualifying(by_id[order_id], at_base_rate.get(order_id))
+                one = _contribution_of(by_id[order_id], at_base_rate.get(order_id))
                 orders.setdefault(history.member_id, []).append(one)
         codes: dict[str, str] = {}
         for member_id, joined_at in joined.items():
@@ -392,7 +427,8 @@ class _Replay:
         for index, earning in enumerate((before, after)):
             member.points[index] += points[index]
             if self._with_tiers:
-                member.qualifying[index].append(_qualifying(purchase, earning))
+                counted = (qualifying_points(earning), earning.basis) if earning is not None else None
+                member.qualifying[index].append(_contribution_of(purchase, counted))
         if self.tally.wants(purchase.number, is_same=points[0] == points[1]):
             self.tally.add_sample(
                 Sample(
@@ -433,17 +469,19 @@ class _MemberSum:
         self.history = history
         self.orders = 0
         self.points = [0, 0]
-        self.qualifying: tuple[list[Qualifying], list[Qualifying]] = ([], [])
+        self.qualifying: tuple[list[Contribution], list[Contribution]] = ([], [])
 
 
-def _qualifying(purchase: PurchaseFacts, earning: Earning | None) -> Qualifying:
-    return Qualifying(
+def _contribution_of(purchase: PurchaseFacts, counted: Counted | None) -> Contribution:
+    # Money is what points are computed on, as for the members' real tiers.
+    points, spend = counted or (0, _goods_of(purchase))
+    return Contribution(
         occurred_at=purchase.placed_at,
         order_ref=purchase.number,
-        points=qualifying_points(earning) if earning is not None else 0,
-        # What points are computed on, as for the members' real tiers.
-        spend=earning.basis if earning is not None else _goods_of(purchase),
+        points=points,
+        spend=spend,
         currency=purchase.currency,
+        orders=1,
     )
 
 

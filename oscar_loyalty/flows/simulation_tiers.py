@@ -1,25 +1,12 @@
 """Where members would stand under a version, as far as a simulation can tell: by the orders it replays."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Protocol
 
 from oscar_loyalty.programmes.models import ProgrammeVersion
 from oscar_loyalty.tiers import rules
 from oscar_loyalty.tiers.models import Tier, TierScheme
-
-
-@dataclass(frozen=True, kw_only=True)
-class Qualifying:
-    """What one order counts for tiers under a version. ``spend`` is money of ``currency``."""
-
-    occurred_at: datetime
-    order_ref: str
-    points: int
-    spend: Decimal
-    currency: str
 
 
 class TierJudge(Protocol):
@@ -28,11 +15,13 @@ class TierJudge(Protocol):
     @property
     def codes(self) -> Sequence[str]: ...
 
-    def find_code(self, orders: Sequence[Qualifying], *, joined_at: datetime) -> str:
+    def find_code(self, orders: Sequence[rules.Contribution], *, joined_at: datetime) -> str:
         """The tier of a member who placed these orders, by time; empty for none."""
         ...
 
-    def find_codes_before(self, orders: Sequence[Qualifying], *, joined_at: datetime) -> dict[str, str]:
+    def find_codes_before(
+        self, orders: Sequence[rules.Contribution], *, joined_at: datetime
+    ) -> dict[str, str]:
         """The tier that a member held before each of these orders, by its reference."""
         ...
 
@@ -47,11 +36,13 @@ class FoldJudge:
         self._time_zone = time_zone
         self._now = now
 
-    def find_code(self, orders: Sequence[Qualifying], *, joined_at: datetime) -> str:
+    def find_code(self, orders: Sequence[rules.Contribution], *, joined_at: datetime) -> str:
         changes = self._find_changes(orders, joined_at=joined_at)
         return changes[-1].to_code if changes else ""
 
-    def find_codes_before(self, orders: Sequence[Qualifying], *, joined_at: datetime) -> dict[str, str]:
+    def find_codes_before(
+        self, orders: Sequence[rules.Contribution], *, joined_at: datetime
+    ) -> dict[str, str]:
         changes = self._find_changes(orders, joined_at=joined_at)
         codes = {}
         for order in orders:
@@ -63,20 +54,12 @@ class FoldJudge:
             codes[order.order_ref] = next(held, "")
         return codes
 
-    def _find_changes(self, orders: Sequence[Qualifying], *, joined_at: datetime) -> Sequence[rules.Change]:
+    def _find_changes(
+        self, orders: Sequence[rules.Contribution], *, joined_at: datetime
+    ) -> Sequence[rules.Change]:
         return rules.changes_until(
             self._now,
-            contributions=[
-                rules.Contribution(
-                    occurred_at=one.occurred_at,
-                    order_ref=one.order_ref,
-                    points=one.points,
-                    spend=one.spend,
-                    currency=one.currency,
-                    orders=1,
-                )
-                for one in orders
-            ],
+            contributions=orders,
             schemes=[(joined_at, self._scheme)],
             joined_at=joined_at,
             time_zone=self._time_zone,

@@ -23,6 +23,7 @@ def local_day(moment: datetime, time_zone: str) -> date:
     return moment.astimezone(ZoneInfo(time_zone)).date()
 
 
+@lru_cache(maxsize=4096)
 def counts_until(moment: datetime, *, months: int, time_zone: str) -> datetime:
     """
     The instant from which what happened at ``moment`` is more than the last ``months`` ago: the end of the

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from oscar_loyalty.programmes.rules import FAR_FUTURE
 from oscar_loyalty.tiers.periods import Periods, after_grace, counts_until, local_day
@@ -60,9 +61,9 @@ class Scheme:
 Schemes = Sequence[tuple[datetime, Scheme | None]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contribution:
-    """What is left of one order after all returns (or of one correction), at the moment it was placed."""
+class Contribution(NamedTuple):
+    """What is left of one order after all returns (or of one correction), at the moment it was placed. Very
+    many are made: a tuple takes a third of the time."""
 
     occurred_at: datetime
     order_ref: str

@@ -18,6 +18,7 @@ from oscar_loyalty.points.rules import (
     points_worth,
     quote_redemption,
     share_out,
+    sum_at_rate,
     value_of,
 )
 from oscar_loyalty.programmes.rules import Rate
@@ -200,6 +201,13 @@ def test_lines_share_what_they_earn_as_exact_fractions_would(amounts, rate):
     lines = [LineBasis(ref=str(number), amount=amount) for number, amount in enumerate(amounts)]
     exact = [Fraction(amount) * rate.earn_points / Fraction(rate.earn_amount) for amount in amounts]
     assert [line.points for line in points_for_lines(lines, rate=rate).lines] == floor_together(exact)
+
+
+@given(amounts=st.lists(st.tuples(money, st.booleans()), max_size=8), rate=rates)
+def test_a_sum_is_that_of_the_lines(amounts, rate):
+    lines = [LineBasis(ref="", amount=amount, excluded=excluded) for amount, excluded in amounts]
+    earning = points_for_lines(lines, rate=rate)
+    assert sum_at_rate(lines, rate=rate) == (earning.points, earning.basis)
 
 
 @given(amounts=st.lists(money, min_size=1, max_size=8), extra=money, rate=rates)
