@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django import forms
@@ -21,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from oscar_loyalty.admin.simulations import SimulationPages
 from oscar_loyalty.conf import loyalty_settings
+from oscar_loyalty.flows.part_wording import name_part_row
 from oscar_loyalty.flows.version_diff import fingerprint, name_part
 from oscar_loyalty.flows.versions import (
     Finding,
@@ -34,6 +36,7 @@ from oscar_loyalty.programmes import services
 from oscar_loyalty.programmes.copying import list_parts
 from oscar_loyalty.programmes.models import CurrencyRate, ProgrammeVersion
 from oscar_loyalty.programmes.queries import list_versions, state_of
+from oscar_loyalty.shop.shipping import name_methods
 from oscar_loyalty.tiers.models import Tier, TierScheme, TiersOfVersion
 
 State = ProgrammeVersion.State
@@ -117,7 +120,7 @@ class VersionPages(SimulationPages, admin.ModelAdmin):  # type: ignore[type-arg]
             "form": form,
             "findings": told(findings),
             "has_errors": any(finding.is_error for finding in findings),
-            "changes": compare_versions(replaced, version),
+            "changes": compare_versions(replaced, version, name_methods=cache(lambda: name_methods(request))),
             "other": replaced,
         }
         return self.render_page(request, "publish.html", version, context)
@@ -243,7 +246,7 @@ class VersionPages(SimulationPages, admin.ModelAdmin):  # type: ignore[type-arg]
             "title": gettext("Compare version %(number)s") % {"number": version.number},
             "others": choices,
             "other": other,
-            "changes": compare_versions(other, version),
+            "changes": compare_versions(other, version, name_methods=cache(lambda: name_methods(request))),
         }
         return self.render_page(request, "compare.html", version, context)
 
@@ -358,7 +361,9 @@ def told(findings: Iterable[Finding]) -> list[dict[str, Any]]:
         {
             "is_error": finding.is_error,
             "text": finding.text,
-            "about": name_part(capfirst(str(finding.object._meta.verbose_name)), finding.object)
+            "about": name_part(
+                capfirst(str(finding.object._meta.verbose_name)), name_part_row(finding.object)
+            )
             if not isinstance(finding.object, ProgrammeVersion)
             else "",
             "url": _page_of(finding.object),

@@ -7,18 +7,22 @@ from typing import Any
 from oscar_loyalty.earning.models import EarningRule
 from oscar_loyalty.earning.queries import read_rules
 from oscar_loyalty.earning.wording import describe_rule
+from oscar_loyalty.flows.tier_wording import say_perk
+from oscar_loyalty.registry import perks
 from oscar_loyalty.shop.existence import KINDS, find_names
 from oscar_loyalty.tiers.models import Tier, TierPerk
-from oscar_loyalty.tiers.perks import describe_perk
 from oscar_loyalty.tiers.queries import name_of
+
+#: Reads what the shop's ways of delivery are called, by code.
+NameMethods = Callable[[], Mapping[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wording:
-    """How a part is said: the sentence, and the columns that are in it."""
+    """How a part is said: the sentence, and the columns that its name and the sentence tell."""
 
     columns: frozenset[str]
-    say: Callable[[Any], str]
+    say: Callable[[Any, NameMethods], str]
 
 
 def say_rule(rule: EarningRule) -> str:
@@ -52,8 +56,28 @@ def name_tiers(*version_ids: int) -> dict[str, str]:
     return {tier.code: name_of(tier) for tier in tiers}
 
 
-def _say_perk(perk: TierPerk) -> str:
-    return describe_perk(perk.kind, perk.parameters)
+def name_part_row(row: Any) -> str:
+    """What one part of a version is called, in the reader's language."""
+    if isinstance(row, Tier):
+        return name_of(row)
+    if isinstance(row, TierPerk):
+        tier = name_tiers().get(row.tier_code, row.tier_code)
+        return f"{tier}: {name_perk(row.kind)}"
+    return str(row)
+
+
+def name_perk(code: str) -> str:
+    """What staff call a kind of perk; the code itself of one that nobody registered."""
+    kind = perks.find(code)
+    return str(kind.label) if kind is not None else code
+
+
+def _say_rule(rule: EarningRule, _name_methods: NameMethods) -> str:
+    return say_rule(rule)
+
+
+def _say_perk(perk: TierPerk, name_methods: NameMethods) -> str:
+    return say_perk(perk.kind, perk.parameters, name_methods=name_methods)
 
 
 #: By model of the part.
@@ -65,7 +89,7 @@ WORDINGS: Mapping[type[Any], Wording] = {
                 *("cap_order_points", "cap_member_points", "cap_member_period", "budget_points"),
             }
         ),
-        say=say_rule,
+        say=_say_rule,
     ),
-    TierPerk: Wording(columns=frozenset({"parameters"}), say=_say_perk),
+    TierPerk: Wording(columns=frozenset({"tier_code", "kind", "parameters"}), say=_say_perk),
 }

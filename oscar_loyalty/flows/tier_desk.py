@@ -10,6 +10,7 @@ from typing import Any
 
 from django.utils.translation import ngettext
 
+from oscar_loyalty.flows.part_wording import name_perk
 from oscar_loyalty.flows.tier_wording import say_perk
 from oscar_loyalty.flows.wording import number
 from oscar_loyalty.programmes.models import ProgrammeVersion
@@ -69,7 +70,7 @@ def build_perk_matrix(
         by_tier = found[code]
         rows.append(
             PerkRow(
-                label=str(perks.get(code).label) if code in perks else code,
+                label=name_perk(code),
                 cells=tuple(
                     PerkCell(
                         tier_name=name_of(tier),

@@ -15,7 +15,7 @@ from django.utils.formats import date_format
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 
-from oscar_loyalty.flows.part_wording import WORDINGS
+from oscar_loyalty.flows.part_wording import WORDINGS, NameMethods, name_part_row
 from oscar_loyalty.flows.wording import number
 from oscar_loyalty.programmes.copying import list_parts
 from oscar_loyalty.programmes.models import ProgrammeVersion
@@ -69,7 +69,9 @@ def name_part(kind: str, title: object) -> str:
     return gettext("%(kind)s “%(title)s”") % {"kind": kind, "title": title}
 
 
-def compare_versions(before: ProgrammeVersion | None, after: ProgrammeVersion) -> list[Change]:
+def compare_versions(
+    before: ProgrammeVersion | None, after: ProgrammeVersion, *, name_methods: NameMethods = dict
+) -> list[Change]:
     """
     What ``after`` promises otherwise than ``before``; everything is new without one. Two statements for
     each kind of part. Parts are the same one when what makes them unique in their version is the same.
@@ -78,7 +80,7 @@ def compare_versions(before: ProgrammeVersion | None, after: ProgrammeVersion) -
     for model, key in list_parts():
         old = _by_identity(model, key, before) if before is not None else {}
         new = _by_identity(model, key, after)
-        changes += _compare_parts(model, key, old, new)
+        changes += _compare_parts(model, key, old, new, name_methods=name_methods)
     return changes
 
 
@@ -108,12 +110,19 @@ def _compare_promises(before: ProgrammeVersion | None, after: ProgrammeVersion) 
 
 
 def _compare_parts(
-    model: type[models.Model], key: str, old: Mapping[Any, Any], new: Mapping[Any, Any]
+    model: type[models.Model],
+    key: str,
+    old: Mapping[Any, Any],
+    new: Mapping[Any, Any],
+    *,
+    name_methods: NameMethods,
 ) -> Iterator[Change]:
     part = capfirst(str(model._meta.verbose_name))
     for identity in (*old, *(one for one in new if one not in old)):
         was, is_now = old.get(identity), new.get(identity)
-        fields = _differences(was, is_now, leave_out={"id", key, *getattr(model, "not_copied", ())})
+        fields = _differences(
+            was, is_now, leave_out={"id", key, *getattr(model, "not_copied", ())}, name_methods=name_methods
+        )
         if was is None:
             what = What.ADDED
         elif is_now is None:
@@ -127,7 +136,7 @@ def _compare_parts(
             model=str(model._meta.model_name),
             part=part,
             key=" ".join(str(one) for one in identity),
-            title=str(is_now or was) if identity else "",
+            title=name_part_row(is_now or was) if identity else "",
             fields=fields,
         )
 
@@ -156,7 +165,11 @@ def identity_of(model: type[models.Model], key: str) -> tuple[str, ...]:
 
 
 def _differences(
-    before: models.Model | None, after: models.Model | None, *, leave_out: set[str]
+    before: models.Model | None,
+    after: models.Model | None,
+    *,
+    leave_out: set[str],
+    name_methods: NameMethods = dict,
 ) -> tuple[FieldChange, ...]:
     row = after if after is not None else before
     assert row is not None
@@ -164,7 +177,7 @@ def _differences(
     wording = WORDINGS.get(type(row))
     if wording is None or not any(change.name in wording.columns for change in changes):
         return tuple(changes)
-    said = [wording.say(one) if one is not None else "" for one in (before, after)]
+    said = [wording.say(one, name_methods) if one is not None else "" for one in (before, after)]
     if said[0] == said[1]:
         # The sentence does not say what is different: the values do.
         return tuple(changes)

@@ -6,12 +6,13 @@ A shop adds its own with ``@perks.register``; see ``docs/how-to/add-a-perk.md``.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Any, ClassVar
 
+from babel import Locale
 from babel.numbers import format_currency, format_decimal
 from django.utils.translation import get_language, gettext, ngettext, to_locale
 from django.utils.translation import gettext_lazy as _
@@ -241,7 +242,7 @@ class FreeShipping(PerkKind):
             if "minimum" in parameters
             else "",
             "methods": ", ".join(parameters.get("methods", ())),
-            "countries": ", ".join(parameters.get("countries", ())),
+            "countries": name_countries(parameters.get("countries", ())),
         }
         sentence = (
             gettext("Free delivery for orders from %(minimum)s")
@@ -291,7 +292,7 @@ class ExpressAtStandard(PerkKind):
 
     def describe(self, parameters: Mapping[str, Any]) -> str:
         sentence = gettext("Express delivery for the price of standard delivery")
-        if countries := ", ".join(parameters.get("countries", ())):
+        if countries := name_countries(parameters.get("countries", ())):
             sentence += " " + gettext("to %(countries)s") % {"countries": countries}
         return sentence
 
@@ -485,6 +486,11 @@ def money(amount: Any, currency: str) -> str:
 
 def number(value: Any) -> str:
     return format_decimal(Decimal(value), locale=_locale())
+
+
+def name_countries(codes: Iterable[str]) -> str:
+    territories = Locale.parse(_locale()).territories
+    return ", ".join(territories.get(code, code) for code in codes)
 
 
 def _locale() -> str:

@@ -341,7 +341,7 @@ def test_what_changes_is_said_part_by_part(live, draft):
     assert [change[:2] for change in changes if "Tier" in change[1]] == [("REMOVED", "Tier “Silver”")]
     assert changes[-1] == (
         "CHANGED",
-        "Perk of a tier “silver: FREE_SHIPPING”",
+        "Perk of a tier “Silver: free delivery”",
         [("Details", "from: 20.00", "from: 10.00"), ("Uses per year", "—", "2")],
     )
     assert compare_versions(live, draft)[-1].key == "silver FREE_SHIPPING"
@@ -370,9 +370,33 @@ def test_rules_and_perks_are_compared_as_sentences(live, draft):
         "at most 50 points per order"
     )
     assert said["Earning rule “Books”"] == [("What it does", before, after), ("Position", "0", "7")]
-    assert said["Perk of a tier “silver: FREE_SHIPPING”"] == [
+    assert said["Perk of a tier “Silver: free delivery”"] == [
         ("What it does", "Free delivery for orders from €29.00", "Free delivery")
     ]
+
+
+def test_a_perk_is_named_in_the_language_of_staff_with_the_names_of_what_it_is_for(live):
+    tier(live, "silver", 1, entry=100)
+    live.tiers.update(name_de="Silber")
+    draft = create_draft(based_on=live)
+    draft.tiers.update(entry_threshold=200)
+    draft.tier_perks.create(
+        tier_code="silver", kind="FREE_SHIPPING", parameters={"methods": ["standard"], "countries": ["AT"]}
+    )
+    draft.tier_perks.create(tier_code="gone", kind="OF_A_PLUGIN")
+    with translation.override("de"):
+        said = {
+            change.headline: [(one.name, one.after) for one in change.fields]
+            for change in compare_versions(live, draft, name_methods=lambda: {"standard": "Paketdienst"})
+        }
+    assert list(said) == [
+        "Stufe „Silber“",
+        "Vorteil einer Stufe „gone: OF_A_PLUGIN“",
+        "Vorteil einer Stufe „Silber: kostenlose Lieferung“",
+    ]
+    [(_name, sentence)] = said["Vorteil einer Stufe „Silber: kostenlose Lieferung“"]
+    assert "Paketdienst" in sentence
+    assert "Österreich" in sentence
 
 
 def test_a_rule_that_nobody_can_read_is_compared_by_its_values(live, draft):

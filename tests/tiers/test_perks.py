@@ -50,7 +50,7 @@ def test_the_kinds_that_ship_are_all_registered():
                 "methods": ["pick-up", "standard"],
                 "countries": ["AT", "DE"],
             },
-            "Free delivery for orders from €29.00 with pick-up, standard to AT, DE",
+            "Free delivery for orders from €29.00 with pick-up, standard to Austria, Germany",
         ),
         (
             "EXPRESS_AT_STANDARD",
