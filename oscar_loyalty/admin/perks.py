@@ -23,7 +23,15 @@ from oscar_loyalty.programmes.rules import FAR_FUTURE
 from oscar_loyalty.shop.customers import search_members
 from oscar_loyalty.tiers.models import OrderPerks, PerkGrant, PerkUse, ProductAccess, Tier, TierPerk
 from oscar_loyalty.tiers.perk_services import GrantOver, grant_perk, revoke_grant
-from oscar_loyalty.tiers.perks import Format, InvalidParameters, Parameter, describe_perk, perks
+from oscar_loyalty.tiers.perks import (
+    Format,
+    InvalidParameters,
+    LimitNotCounted,
+    Parameter,
+    check_limit,
+    describe_perk,
+    perks,
+)
 
 _DETAIL = "detail_"
 
@@ -53,6 +61,11 @@ class DetailsForm(forms.ModelForm):  # type: ignore[type-arg]
         except InvalidParameters as error:
             for name, text in error.errors.items():
                 self.add_error(f"{_DETAIL}{name}", text)
+        for name in {"uses_allowed", "uses_per_period"} & cleaned.keys():
+            try:
+                check_limit(perks.get(self.kind_code), uses=cleaned[name])
+            except LimitNotCounted as error:
+                self.add_error(name, str(error))
         return cleaned
 
 

@@ -171,6 +171,10 @@ def _check_perks(seen: _Seen) -> Iterator[Finding]:
             yield _warning(
                 gettext("Nobody registered the perk %(kind)s: it does nothing.") % {"kind": perk.kind}, perk
             )
+        elif perk.uses_per_period is not None and not perks.get(perk.kind).counts_uses:
+            yield _warning(
+                gettext("Nobody counts the uses of this perk, so the limit of uses does nothing."), perk
+            )
 
 
 # earning

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from oscar_loyalty.programmes.rules import FAR_FUTURE
 from oscar_loyalty.tiers.entitlements import PERIOD, Entitlement, Entitlements
 from oscar_loyalty.tiers.models import OrderPerks, PerkGrant, PerkUse, TierPerk, TierStatus
-from oscar_loyalty.tiers.perks import perks
+from oscar_loyalty.tiers.perks import check_limit, perks
 
 
 class PerkUsedUp(Exception):
@@ -41,7 +41,9 @@ def grant_perk(
 
     :raises NotRegistered: there is no such kind
     :raises InvalidParameters: the kind does not take these details
+    :raises LimitNotCounted: nobody would count the uses
     """
+    check_limit(perks.get(kind), uses=uses_allowed)
     return PerkGrant.objects.create(
         programme_id=programme_id,
         member_id=member_id,

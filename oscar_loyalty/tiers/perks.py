@@ -19,7 +19,16 @@ from django.utils.translation import gettext_lazy as _
 
 from oscar_loyalty.registry import perks
 
-__all__ = ["Format", "InvalidParameters", "Parameter", "PerkKind", "describe_perk", "perks"]
+__all__ = [
+    "Format",
+    "InvalidParameters",
+    "LimitNotCounted",
+    "Parameter",
+    "PerkKind",
+    "check_limit",
+    "describe_perk",
+    "perks",
+]
 
 #: The biggest whole number a detail may be; ids of the shop's rows fit.
 MOST = 2**31 - 1
@@ -31,6 +40,10 @@ class InvalidParameters(ValueError):
     def __init__(self, errors: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{name}: {text}" for name, text in errors.items()))
         self.errors = dict(errors)
+
+
+class LimitNotCounted(ValueError):
+    """A limit of uses for a kind whose uses are not counted; the text is for staff."""
 
 
 class Format(Enum):
@@ -69,6 +82,8 @@ class PerkKind:
     code: ClassVar[str]
     label: ClassVar[Any]
     parameters: ClassVar[tuple[Parameter, ...]] = ()
+    #: Whether somebody records each use (``perk_services.record_use``): only then uses can be limited.
+    counts_uses: ClassVar[bool] = False
 
     def validate(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The details as they are stored. :raises InvalidParameters: some are wrong or unknown"""
@@ -105,6 +120,12 @@ class PerkKind:
     def is_better(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         """Whether a customer who has both would rather have ``one``."""
         return False
+
+
+def check_limit(kind: PerkKind, *, uses: int | None) -> None:
+    """:raises LimitNotCounted: a limit of uses that nobody would count"""
+    if uses is not None and not kind.counts_uses:
+        raise LimitNotCounted(gettext("Nobody counts the uses of this perk, so they cannot be limited."))
 
 
 def describe_perk(code: str, parameters: Mapping[str, Any]) -> str:
@@ -206,6 +227,7 @@ class FreeShipping(PerkKind):
 
     code = "FREE_SHIPPING"
     label = _("free delivery")
+    counts_uses = True
     parameters = (
         Parameter(
             name="minimum",
@@ -274,6 +296,7 @@ class ExpressAtStandard(PerkKind):
 
     code = "EXPRESS_AT_STANDARD"
     label = _("express for the price of standard")
+    counts_uses = True
     parameters = (
         Parameter(name="express", label=_("code of the fast method"), format=Format.CODES, required=True),
         Parameter(name="standard", label=_("code of the ordinary method"), format=Format.TEXT, required=True),
@@ -405,6 +428,7 @@ class ExclusiveProducts(PerkKind):
 class MemberPrice(PerkKind):
     code = "MEMBER_PRICE"
     label = _("member price")
+    counts_uses = True
     parameters = (
         Parameter(
             name="percent",
@@ -428,6 +452,7 @@ class MemberPrice(PerkKind):
 class BirthdayGift(PerkKind):
     code = "BIRTHDAY_GIFT"
     label = _("birthday gift")
+    counts_uses = True
     parameters = (
         Parameter(name="product", label=_("product"), format=Format.PRODUCT, required=True, minimum=1),
     )

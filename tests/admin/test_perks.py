@@ -118,6 +118,27 @@ def test_a_grant_is_given_with_a_reason_found_and_taken_back(admin_client, make_
     assert admin_client.post(reverse(f"{GRANTS}_delete", args=[grant.pk]), {"post": "yes"}).status_code == 403
 
 
+def test_uses_that_nobody_counts_cannot_be_limited(admin_client, make_member, planned):
+    member = make_member("anna").member
+    text = "Nobody counts the uses of this perk, so they cannot be limited."
+    grant = {
+        "member": member.pk,
+        "active_from_0": "2026-01-01",
+        "active_from_1": "00:00",
+        "detail_factor": "2",
+        "reason": "Late",
+        "uses_allowed": "1",
+    }
+    url = reverse(f"{GRANTS}_add") + "?kind=EARNING_MULTIPLIER"
+    assert text in admin_client.post(url, grant).content.decode()
+    assert admin_client.post(url, {**grant, "uses_allowed": ""}).status_code == 302
+    assert PerkGrant.objects.get().uses_allowed is None
+    perk = {"version": planned.pk, "tier_code": "silver", "detail_factor": "2", "uses_per_period": "3"}
+    url = reverse(f"{PERKS}_add") + "?kind=EARNING_MULTIPLIER"
+    assert text in admin_client.post(url, perk).content.decode()
+    assert not TierPerk.objects.exists()
+
+
 def test_who_may_only_look_gives_and_takes_nothing(clerk, make_member, programme):
     grant = give(make_member("anna").member, "FREE_RETURNS", programme=programme)
     client = clerk("view_perkgrant")

@@ -101,6 +101,16 @@ def test_a_perk_of_a_tier_that_is_not_there(draft):
     assert len(said(draft)) == 2
 
 
+def test_a_limit_of_uses_that_nobody_counts(draft):
+    tier(draft, "silver", 1, entry=500, keep=400)
+    before = said(draft)
+    perk = draft.tier_perks.create(tier_code="silver", kind="FREE_SHIPPING", uses_per_period=3)
+    assert said(draft) == before
+    type(perk).objects.update(kind="EARNING_MULTIPLIER", parameters={"factor": "2"})
+    [new] = [one for one in said(draft) if one not in before]
+    assert new == ("WARNING", "Nobody counts the uses of this perk, so the limit of uses does nothing.")
+
+
 def rule(code="rule", **values):
     defaults = {
         "kind": "MULTIPLIER",
