@@ -96,6 +96,14 @@ def find_products(*, count: int) -> list[dict[str, Any]]:
     ]
 
 
+def count_stock(*, product: int) -> int:
+    """Pieces of a product that can be sold: in stock and not promised to somebody."""
+    from oscar.core.loading import get_model
+
+    records = get_model("partner", "StockRecord").objects.filter(product_id=product)
+    return sum(record.net_stock_level for record in records)
+
+
 def check_ledger(*, person: str) -> None:
     from oscar_loyalty.testing.ledger import assert_ledger_balanced
 

@@ -1,36 +1,13 @@
 """A customer sends two of three pieces back: from the order page to the money and the last mail."""
 
-import re
 from decimal import Decimal
 
 import pytest
 
 from .live_shop import wait_for
+from .returning import PAGE, buy, money, number_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
-
-PAGE = ".loyalty-returns"
-
-
-def buy(shopper, goods, *, pieces):
-    """Order some pieces of one product, have them delivered, and return the order."""
-    shop = shopper.shop
-    before = shop.read_orders(shopper.name)
-    shopper.add(*[goods] * pieces)
-    shopper.go_to_payment()
-    shopper.pay()
-    assert shopper.is_thanked()
-    (order,) = [order for order in shop.read_orders(shopper.name) if order not in before]
-    shop.clerk.ask("deliver", number=order["number"])
-    return order
-
-
-def number_of(shopper):
-    return re.search(r"/(R[0-9A-Z]{9})/", shopper.page.url)[1]
-
-
-def money(text):
-    return Decimal(re.search(r"€([\d,]+\.\d\d)", text)[1].replace(",", ""))
 
 
 def find_mails(shop, person, number):
