@@ -97,13 +97,14 @@ class GiveGoodwillView(DeskView):
         return Return.objects.filter(number=number).values_list("pk", flat=True).first() if number else None
 
     def _show_form(self, number: str, form: GoodwillForm, *, status: int = 200) -> HttpResponse:
-        refundable = find_refundable(order_number=number)
+        currency = find_refundable(order_number=number).currency
         return self.show(
             form=form,
             number=number,
-            refundable=refundable,
+            currency=currency,
+            left=flow.find_left(order_ref=number),
             of_return=self.request.GET.get("return", ""),
-            budget=flow.find_budget(clerk_id=self.actor_id, currency=refundable.currency, now=self.now),
+            budget=flow.find_budget(clerk_id=self.actor_id, currency=currency, now=self.now),
             earlier=list(Goodwill.objects.filter(order_ref=number)),
             status=status,
         )

@@ -82,6 +82,15 @@ def find_budget(*, clerk_id: int, currency: str, now: datetime) -> Budget | None
     return _budget(programme, clerk_id=clerk_id, currency=currency, now=now)
 
 
+def find_left(*, order_ref: str) -> Decimal:
+    """
+    Money that was paid for an order and has not come back. What came back as points counts as well: nobody
+    gets more than they paid.
+    """
+    left = find_refundable(order_number=order_ref).left - queries.sum_not_paid_out(order_ref=order_ref)
+    return max(left, NOTHING)
+
+
 @atomic_with_retries
 def give_goodwill(
     *,
@@ -234,9 +243,7 @@ def _check(order: SoldOrder, *, points: int, amount: Decimal) -> None:
         return
     if amount != amount.quantize(cent_of(order.currency)):
         raise GoodwillRefused("too_exact")
-    # What came back as points counts as well: nobody gets more than they paid.
-    left = find_refundable(order_number=order.number).left - queries.sum_not_paid_out(order_ref=order.number)
-    if amount > left:
+    if amount > find_left(order_ref=order.number):
         raise GoodwillRefused("more_than_paid")
 
 

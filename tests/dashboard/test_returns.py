@@ -9,8 +9,17 @@ from django.utils import timezone
 from PIL import Image
 
 from oscar_loyalty.flows import return_desk, returns
+from oscar_loyalty.flows.returns import Pick
 from oscar_loyalty.payments.refund_models import Refund
-from oscar_loyalty.returns.models import Goodwill, Return, ReturnLabel, ReturnLine, ReturnPhoto, Withdrawal
+from oscar_loyalty.returns.models import (
+    Goodwill,
+    Return,
+    ReturnLabel,
+    ReturnLine,
+    ReturnPhoto,
+    ReturnPolicy,
+    Withdrawal,
+)
 from oscar_loyalty.returns.services import note_event
 from tests.dashboard.conftest import url
 from tests.returns.bank import Bank
@@ -451,6 +460,16 @@ def test_goodwill_is_given_and_above_the_budget_approved_by_somebody_else(desk, 
     assert "faster" in boss.post(decide, {"reject": "1"}, follow=True).content.decode()
     waits.refresh_from_db()
     assert (waits.state, waits.decided_by_id) == ("GIVEN", boss.user.pk)
+
+
+def test_what_came_back_as_points_is_not_shown_as_money_that_could_still_be_given(desk, order):
+    ReturnPolicy.objects.update(offers_store_credit=True)
+    piece = Pick(line_id=order.lines.get().pk, quantity=1)
+    assert desk.get(url("goodwill-give", order.number)).context["left"] == D("64.90")
+    accept(ask(order, [piece], refund_to="STORE_CREDIT"))
+    page = desk.get(url("goodwill-give", order.number))
+    assert page.context["left"] == D("34.90")
+    assert "34.90" in page.content.decode()
 
 
 @pytest.mark.parametrize("wish", [{}, {"points": "1", "amount": "1"}, {"points": "0"}, {"amount": "999"}])
