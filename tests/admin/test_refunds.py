@@ -1,12 +1,18 @@
+import re
 from decimal import Decimal
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.urls import reverse
+from django.utils import timezone
 
 from oscar_loyalty.payments import refunds
+from oscar_loyalty.payments.gateway import RefundStatus
 from oscar_loyalty.payments.refund_models import Refund
+from tests.returns.bank import Bank
+from tests.returns.world import accept, ask, make_order, make_policy, refunds_of
+from tests.shop import world as shop
 
 from .conftest import START
 
@@ -36,6 +42,23 @@ def rows(db):
         "failed": make("failed", "FAILED", failure_code="expired_or_canceled_card"),
         "manual": make("manual", "REQUESTED", method="MANUAL"),
     }
+
+
+@pytest.fixture
+def failed_refund(db, settings):
+    """Of a return whose customer's card has expired."""
+    settings.OSCAR_LOYALTY_PAYMENT_GATEWAY = "tests.returns.bank.Bank"
+    Bank.forget()
+    make_policy(shop.make_programme(waiting_days=0))
+    order = make_order(shop.make_member(points=0).user)
+    accept(ask(order))
+    Bank.next_status = RefundStatus.PENDING
+    (refund,) = refunds_of(order)
+    refunds.send_refund(refund_id=refund.pk, now=timezone.now())
+    refund.refresh_from_db()
+    Bank.settle(refund.gateway_id, RefundStatus.FAILED)
+    Bank.next_status = RefundStatus.SUCCEEDED
+    return refunds.look_at_refund(refund_id=refund.pk, now=timezone.now())
 
 
 def choose(client, action, *chosen, **more):
@@ -82,6 +105,52 @@ def test_trying_again_is_looked_at_before_it_is_sent(
     with django_capture_on_commit_callbacks(execute=True):
         choose(admin_client, "try_again", rows["failed"], _confirmed="1")
     assert sent == [rows["failed"].pk]
+
+
+def form_of(page):
+    """What the page to confirm sends when its button is pressed, and the fields that staff fill in."""
+    form = page.text.split('<div id="content-main">')[1].split("</form>")[0]
+    inputs = [dict(re.findall(r'([\w-]+)="([^"]*)"', tag)) for tag in re.findall(r"<input [^>]+>", form)]
+    sent = {one["name"]: one["value"] for one in inputs if one["type"] in ("hidden", "submit")}
+    return sent, [one["name"] for one in inputs if one["type"] == "text"]
+
+
+@pytest.mark.parametrize(
+    ("language", "title", "warning"),
+    [
+        ("en", "Paid by hand", "Nothing is transferred by this page: say so only when you have paid."),
+        ("de", "Von Hand gezahlt", "Diese Seite überweist nichts"),
+    ],
+)
+def test_the_page_to_confirm_says_what_it_does_and_its_button_does_it(
+    admin_client, failed_refund, language, title, warning
+):
+    admin_client.cookies["django_language"] = language
+    page = choose(admin_client, "note_payment_by_hand", failed_refund)
+    assert warning in page.text
+    assert f'value="{title}"' in page.text
+    assert failed_refund.order_number in page.text
+    sent, typed = form_of(page)
+    assert typed == [f"reference-{failed_refund.pk}"]
+    # Each has a label of its own, and cannot be left empty.
+    assert f'<label for="{typed[0]}">' in page.text
+    assert re.search(rf'<input [^>]*required [^>]*name="{typed[0]}"', page.text)
+    done = admin_client.post(reverse(REFUNDS), {**sent, typed[0]: "SEPA 7"}, follow=True)
+    assert done.status_code == 200
+    failed_refund.refresh_from_db()
+    assert (failed_refund.state, failed_refund.method) == ("SUCCEEDED", "MANUAL")
+    assert failed_refund.reference == "SEPA 7"
+
+
+def test_the_page_to_try_again_asks_for_no_reference(admin_client, failed_refund):
+    page = choose(admin_client, "try_again", failed_refund)
+    assert "Each is sent to the provider once more." in page.text
+    assert "expired_or_canceled_card" in page.text
+    sent, typed = form_of(page)
+    assert typed == []
+    admin_client.post(reverse(REFUNDS), sent)
+    second = Refund.objects.get(replaces=failed_refund)
+    assert second.amount == failed_refund.amount
 
 
 def test_what_is_not_as_requested_is_handled_like_what_failed(admin_client, rows):
