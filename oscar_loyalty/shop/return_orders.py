@@ -163,10 +163,7 @@ def restock(*, pieces: Mapping[int, int]) -> dict[int, int]:
         if line.num_allocated >= count and not line.allocation_cancelled:
             line.cancel_allocation(count)
         else:
-            record.pre_save_signal()
-            type(record).objects.filter(pk=record.pk).update(num_in_stock=F("num_in_stock") + count)
-            record.refresh_from_db()
-            record.post_save_signal()
+            _change_stock(record, by=count)
         back[line.pk] = count
     return back
 
@@ -185,8 +182,16 @@ def take_from_stock(*, pieces: Mapping[int, int]) -> None:
                 num_allocated=F("num_allocated") + pieces[line.pk], allocation_cancelled=False
             )
         else:
-            left = max((record.num_in_stock or 0) - pieces[line.pk], 0)
-            type(record).objects.filter(pk=record.pk).update(num_in_stock=left)
+            _change_stock(record, by=-pieces[line.pk])
+
+
+def _change_stock(record: Any, *, by: int) -> None:
+    """Of a record that is locked, as Oscar changes it: stock alerts and who watches the stock hear of it."""
+    record.pre_save_signal()
+    left = max((record.num_in_stock or 0) + by, 0)
+    type(record).objects.filter(pk=record.pk).update(num_in_stock=left)
+    record.refresh_from_db()
+    record.post_save_signal()
 
 
 def _lock_record(line: Any) -> Any | None:
