@@ -185,6 +185,7 @@ class ReturnView(_OneReturn):
             actions=actions,
             preview=preview,
             is_chosen=decisions is not None,
+            rejects=decisions is not None and not any(decision.accepted for decision in decisions),
             problem=problem,
             refund=refund,
             refunds=return_desk.list_refunds(of_return),

@@ -189,7 +189,9 @@ def handle_several(
             continue
         try:
             with transaction.atomic():
-                do(return_id=return_id, actor_ref=actor_ref, now=clock())
+                if do(return_id=return_id, actor_ref=actor_ref, now=clock()).state in VOID:
+                    # Somebody rejected or cancelled it meanwhile, which repeating does not change.
+                    raise ReturnRefused("wrong_state")
         except (ReturnRefused, DecisionInvalid) as error:
             outcomes.append(Outcome(number=number, code=error.code))
         except PurchaseMissing:

@@ -352,10 +352,16 @@ def test_a_refund_of_another_return_is_not_touched(desk, account, order):
 # Several
 
 
+def test_the_preview_of_a_decision_that_accepts_nothing_says_what_that_means(desk, order):
+    one = received(order)
+    values = fields(one, accepted="0", refusal="not ours")
+    seen = return_desk.stamp_of(one)
+    shown = desk.post(url("return-act", one.number), {"preview": "1", "seen": seen, **values})
+    assert "Nothing is accepted: the return is rejected" in shown.content.decode()
+
+
 def test_several_are_accepted_each_with_its_own_result(desk, account):
     good = received(make_order(account.user))
-    gone = received(make_order(account.user))
-    returns.reject_return(return_id=gone.pk, reason="x", actor_ref="user:1", now=timezone.now())
     cancelled = ask(make_order(account.user))
     returns.cancel_return(return_id=cancelled.pk, actor_ref="customer", now=timezone.now())
     page = desk.post(
@@ -366,6 +372,16 @@ def test_several_are_accepted_each_with_its_own_result(desk, account):
     assert [bool(one["problem"]) for one in outcomes] == [False, True, True]
     good.refresh_from_db()
     assert good.state == "INSPECTED"
+
+
+@pytest.mark.parametrize("action", ["accept", "receive"])
+def test_a_batch_tells_which_returns_somebody_rejected_meanwhile(desk, account, order, action):
+    fine, rejected = received(order), received(make_order(account.user))
+    returns.reject_return(return_id=rejected.pk, reason="not ours", actor_ref="user:1", now=timezone.now())
+    page = desk.post(url("returns-batch"), {"action": action, "number": [fine.number, rejected.number]})
+    problems = {one["number"]: bool(one["problem"]) for one in page.context["outcomes"]}
+    assert problems == {fine.number: False, rejected.number: True}
+    assert "1 of them could not be changed" in page.content.decode()
 
 
 def test_a_bug_in_one_of_several_stops_no_other(desk, account, monkeypatch):
