@@ -1,6 +1,10 @@
-"""Order placed → points earned; status reached → points spendable; order cancelled → all undone."""
+"""
+Order placed → points earned; status reached → points spendable; order cancelled → all undone; opened again →
+all as it was.
+"""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,8 +26,9 @@ from oscar_loyalty.points.services import Award
 from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.programmes.rules import FAR_FUTURE, Policy
 from oscar_loyalty.shop import orders
-from oscar_loyalty.shop.orders import PurchaseFacts
-from oscar_loyalty.tiers.perk_services import undo_uses
+from oscar_loyalty.shop.orders import CANCEL_KEY, PurchaseFacts
+from oscar_loyalty.tiers import queries as tiers
+from oscar_loyalty.tiers.perk_services import restore_uses, undo_uses
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +52,8 @@ def reward_purchase(*, order_id: int, now: datetime) -> None:
             return
         earnings = points.list_earnings_of_order(programme_id=policy.programme_id, order_ref=purchase.number)
         policy = _policy_of(purchase, earnings=earnings, promised=policy)
+        if purchase.was_cancelled and not purchase.is_cancelled:
+            _redo_purchase(purchase, policy=policy, now=now)
         if purchase.is_cancelled:
             _undo_purchase(purchase, earnings=earnings, policy=policy, now=now)
         elif earnings:
@@ -262,27 +269,62 @@ def _undo_purchase(
 ) -> None:
     """
     Whoever has the points today: the ledger follows merged accounts. Who has left the programme gets
-    nothing back and owes nothing, as their account is closed.
+    nothing back and owes nothing, as their account is closed. An order that was cancelled before and opened
+    again is undone again, under keys with a number.
     """
+    cancelled = points.list_entries_by_key(prefix=CANCEL_KEY, order_ref=purchase.number)
+    times = Counter(points.list_undone(cancelled).values_list("reverses_id", flat=True))
+
+    def key_of(entry: Entry, key: str) -> str:
+        return f"{key}:{times[entry.pk] + 1}" if times[entry.pk] else key
+
     undo_uses(order_ref=purchase.number, now=now)
     # Points spent come back first, so that taking back what was earned finds them and makes no deficit.
     if spent := _find_entry(purchase, policy=policy, kind=Entry.Kind.SPEND):
         services.return_spend(
             account_id=spent.account_id,
             spent=spent,
-            idempotency_key=f"cancel-spend:{purchase.number}",
+            idempotency_key=key_of(spent, f"{CANCEL_KEY}-spend:{purchase.number}"),
             grace_days=policy.return_grace_days,
             now=now,
         )
     for earned in earnings:
         is_first = earned.idempotency_key == f"purchase:{purchase.number}"
+        key = f"{CANCEL_KEY}-earn:{purchase.number}" if is_first else f"{CANCEL_KEY}:{earned.public_id}"
         services.clawback_points(
             account_id=earned.account_id,
             earned=earned,
-            idempotency_key=f"cancel-earn:{purchase.number}" if is_first else f"cancel:{earned.public_id}",
+            idempotency_key=key_of(earned, key),
             now=now,
         )
     tiering.uncount_purchase(purchase, policy=policy, now=now)
+
+
+def _redo_purchase(purchase: PurchaseFacts, *, policy: Policy, now: datetime) -> None:
+    """
+    An order was cancelled, and is opened again: it has earned, is paid with points and counts as before, as
+    far as it has not come back. Points that are not there any more are owed. The newest booking goes first.
+    """
+    cancelled = list(points.list_entries_by_key(prefix=CANCEL_KEY, order_ref=purchase.number))
+    for entry in reversed(cancelled):
+        key = f"open-again:{entry.public_id}"
+        if entry.kind == Entry.Kind.CLAWBACK:
+            services.undo_clawback(
+                account_id=entry.account_id,
+                clawback=entry,
+                idempotency_key=key,
+                grace_days=policy.return_grace_days,
+                now=now,
+            )
+        elif entry.kind == Entry.Kind.SPEND_RETURN:
+            services.undo_spend_return(
+                account_id=entry.account_id, returned=entry, idempotency_key=key, now=now
+            )
+    keys = tiers.list_keys(programme_id=policy.programme_id, order_ref=purchase.number)
+    times = len(cancelled) + sum(key.startswith(f"{CANCEL_KEY}:") for key in keys)
+    if level_share(purchase, policy=policy, is_undone=True, event=f"open-again-{times}", now=now):
+        restore_uses(order_ref=purchase.number)
+        earning_services.go_on_waiting(order_ref=purchase.number)
 
 
 def _find_entry(purchase: PurchaseFacts, *, policy: Policy, kind: str) -> Entry | None:

@@ -155,10 +155,13 @@ def restock_return(of_return: Return, *, terms: ReturnPolicy) -> None:
         lines[line_id].save(update_fields=["restocked"])
 
 
-def level_share(purchase: PurchaseFacts, *, policy: Policy, now: datetime, is_undone: bool = False) -> None:
+def level_share(
+    purchase: PurchaseFacts, *, policy: Policy, now: datetime, is_undone: bool = False, event: str = ""
+) -> bool:
     """
     Bring what an order earned and counts to what is left of it, where it was booked, or a return undone,
-    after a part of it had come back.
+    after a part of it had come back. ``event`` names why, where that is no return. Returns whether anything
+    of it is left with the customer.
     """
     order_ref = purchase.number
     order = return_orders.get_sold_order(order_id=purchase.order_id, now=now)
@@ -166,7 +169,7 @@ def level_share(purchase: PurchaseFacts, *, policy: Policy, now: datetime, is_un
     lines = sold_lines(Ground(order=order, terms=ReturnPolicy(currency=order.currency), policy=policy))
     shares = rules.shares_of(lines, gone=booked.lines, delivery=order.shipping, delivery_gone=booked.delivery)
     # Names this time and no other: undoing comes before its own event is written.
-    event = f"{'undo' if is_undone else 'book'}-{queries.count_events(order_ref=order_ref)}"
+    event = event or f"{'undo' if is_undone else 'book'}-{queries.count_events(order_ref=order_ref)}"
     for earned in _earnings(order_ref, policy=policy):
         services.clawback_points(
             account_id=earned.account_id,
@@ -183,6 +186,8 @@ def level_share(purchase: PurchaseFacts, *, policy: Policy, now: datetime, is_un
         is_undone=is_undone,
         now=now,
     )
+    back = {pk: gone.pieces for pk, gone in booked.lines.items()}
+    return any(back.get(line.line_id, 0) < line.quantity for line in lines)
 
 
 def _add_up(of_return: Return, quoted: Quote, *, ground: Ground) -> None:

@@ -12,7 +12,7 @@ from oscar_loyalty.points.rules import Earning, bases_for
 from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.programmes.models import Programme
 from oscar_loyalty.programmes.rules import Policy, cent_of
-from oscar_loyalty.shop.orders import PurchaseFacts
+from oscar_loyalty.shop.orders import CANCEL_KEY, PurchaseFacts
 from oscar_loyalty.shop.products import find_excluded_product_ids
 from oscar_loyalty.tiers import queries, services
 from oscar_loyalty.tiers.models import TierStatus
@@ -44,12 +44,15 @@ def count_purchase(
 
 
 def uncount_purchase(purchase: PurchaseFacts, *, policy: Policy, now: datetime) -> None:
-    """A cancelled order counts as if it had never been placed."""
+    """A cancelled order counts as if it had never been placed. Again when it was opened again meanwhile."""
     if policy.has_tiers:
+        keys = queries.list_keys(programme_id=policy.programme_id, order_ref=purchase.number)
+        times = sum(key.startswith(f"{CANCEL_KEY}:") for key in keys[:-1])
+        key = f"{CANCEL_KEY}:{purchase.number}"
         services.disqualify_purchase(
             programme_id=policy.programme_id,
             order_ref=purchase.number,
-            key=f"cancel:{purchase.number}",
+            key=f"{key}:{times + 1}" if times else key,
             now=now,
         )
 

@@ -396,6 +396,12 @@ def sum_debt_made(*, entries: Collection[Entry]) -> dict[int, int]:
     return {row["entry__account_id"]: row["total"] for row in sums}
 
 
+def list_undone(entries: QuerySet[Entry]) -> QuerySet[Entry]:
+    """Of what took points back, or gave them back: what has been undone itself."""
+    again = (Entry.Kind.CLAWBACK_UNDONE, Entry.Kind.SPEND_AGAIN)
+    return entries.filter(Exists(Entry.objects.filter(reverses=OuterRef("pk"), kind__in=again)))
+
+
 def list_entries_by_key(*, prefix: str, order_ref: str) -> QuerySet[Entry]:
     """Entries about an order whose keys begin with ``prefix``, oldest first."""
     mine = Entry.objects.filter(order_ref=order_ref, idempotency_key__startswith=prefix)

@@ -39,6 +39,9 @@ from oscar_loyalty.shop.bonus_models import OrderBonus
 from oscar_loyalty.shop.channels import find_channel
 from oscar_loyalty.tiers.models import QualifyingEntry
 
+#: How keys of bookings begin that undo an order because it was cancelled.
+CANCEL_KEY = "cancel"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PurchaseFacts:
@@ -62,6 +65,8 @@ class PurchaseFacts:
     #: where the order is to be booked.
     has_bonus: bool = False
     has_returns: bool = False
+    #: Whether something is undone because it was cancelled, whatever it is now; known only there, too.
+    was_cancelled: bool = False
 
 
 class PurchaseMissing(LookupError):
@@ -76,11 +81,14 @@ def lock_purchase_facts(*, order_id: int) -> PurchaseFacts:
     :raises PurchaseMissing: there is no such order
     """
     orders = lock_weakly(get_model("order", "Order").objects).filter(pk=order_id)
-    order = _marked(orders).first()
+    order = _marked(orders).annotate(loyalty_was_cancelled=_is_undone_by_cancelling()).first()
     if order is None:
         raise PurchaseMissing(order_id)
     return replace(
-        get_purchase_facts(order), has_bonus=order.loyalty_has_bonus, has_returns=order.loyalty_has_returns
+        get_purchase_facts(order),
+        has_bonus=order.loyalty_has_bonus,
+        has_returns=order.loyalty_has_returns,
+        was_cancelled=order.loyalty_was_cancelled,
     )
 
 
@@ -304,8 +312,8 @@ def find_order_ids(numbers: Iterable[str], *, user_id: int | None = None) -> dic
 def list_missed_order_ids(*, placed_after: datetime) -> Iterator[int]:
     """
     Orders whose points are not what their state asks for, because a nudge was lost or the status was
-    changed without one: not rewarded yet (only those placed after a moment), cancelled but not undone,
-    or waiting for a status that they have reached.
+    changed without one: not rewarded yet (only those placed after a moment), cancelled but not undone, opened
+    again after that moment and still undone, or waiting for a status that they have reached.
     """
     orders = get_model("order", "Order").objects
     entries = Entry.objects.filter(order_ref=OuterRef("number"))
@@ -330,12 +338,38 @@ def list_missed_order_ids(*, placed_after: datetime) -> Iterator[int]:
         .filter(points__gt=_points_by("reverses") - _points_by("reverses__reverses"))
     )
     counts = QualifyingEntry.objects.filter(order_ref=OuterRef("number"))
-    still_counted = Exists(counts.filter(orders__gt=0)) & ~Exists(counts.filter(orders__lt=0))
+    counted = counts.order_by().values("order_ref").annotate(total=Sum("orders")).values("total")
+    still_counted = Exists(counted.filter(total__gt=0))
     still_booked = orders.filter(cancelled).filter(Exists(not_undone) | still_counted)
+    opened_again = get_model("order", "OrderStatusChange").objects.filter(
+        old_status__in=loyalty_settings.cancelled_statuses, date_created__gte=placed_after
+    )
+    still_undone = orders.filter(~cancelled, pk__in=opened_again.values("order_id")).filter(
+        _is_undone_by_cancelling()
+    )
     yield from unrewarded.order_by("pk").values_list("pk", flat=True).iterator()
     yield from still_booked.order_by("pk").values_list("pk", flat=True).iterator()
+    yield from still_undone.order_by("pk").values_list("pk", flat=True).iterator()
     yield from _list_waiting_for_status()
     yield from _list_waiting_for_payment()
+
+
+def _is_undone_by_cancelling() -> Any:
+    """Whether an order's points were taken or given back, or it counts no more, as it was cancelled."""
+    again = Entry.objects.filter(
+        reverses=OuterRef("pk"), kind__in=(Entry.Kind.CLAWBACK_UNDONE, Entry.Kind.SPEND_AGAIN)
+    )
+    undone = Entry.objects.filter(
+        ~Exists(again),
+        order_ref=OuterRef("number"),
+        kind__in=(Entry.Kind.CLAWBACK, Entry.Kind.SPEND_RETURN),
+        idempotency_key__startswith=CANCEL_KEY,
+    )
+    later = QualifyingEntry.objects.filter(order_ref=OuterRef("order_ref"), pk__gt=OuterRef("pk"))
+    uncounted = QualifyingEntry.objects.filter(
+        ~Exists(later), order_ref=OuterRef("number"), key__startswith=f"{CANCEL_KEY}:"
+    )
+    return Exists(undone) | Exists(uncounted)
 
 
 def _points_by(path: str) -> Any:

@@ -9,11 +9,25 @@ from django.utils.translation import get_language
 
 from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.programmes.models import ProgrammeVersion
-from oscar_loyalty.tiers.models import OrderPerks, Tier, TierChange, TierOverride, TierScheme, TierStatus
+from oscar_loyalty.tiers.models import (
+    OrderPerks,
+    QualifyingEntry,
+    Tier,
+    TierChange,
+    TierOverride,
+    TierScheme,
+    TierStatus,
+)
 
 #: Statuses that are recomputed in one transaction.
 BATCH = 500
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def list_keys(*, programme_id: int, order_ref: str) -> list[str]:
+    """The events that decided what an order counts for, oldest first."""
+    counts = QualifyingEntry.objects.filter(programme_id=programme_id, order_ref=order_ref)
+    return list(counts.order_by("id").values_list("key", flat=True))
 
 
 def find_tier_code(*, member_id: int, at: datetime, before_order: str = "") -> str:

@@ -14,6 +14,7 @@ from oscar_loyalty.points.models import EarnedLine, Entry, Lot
 from oscar_loyalty.programmes.rules import FAR_FUTURE
 from oscar_loyalty.shop.orders import list_missed_order_ids
 from oscar_loyalty.testing.ledger import assert_ledger_balanced
+from oscar_loyalty.tiers.models import PerkUse, QualifyingEntry, Tier, TierScheme
 
 from .conftest import LONG_AGO, NOW, place_order, publish
 
@@ -194,6 +195,72 @@ def test_cancelling_gives_spent_points_back_and_voids_pending_ones_once(account,
     for _ in range(3):
         reward_purchase(order_id=order.pk, now=NOW)
     assert balance(account) == (0, 500, 0, 0)
+
+
+def test_an_order_that_is_opened_again_is_as_before_and_can_be_cancelled_again(
+    account, order_paid_with_points, programme
+):
+    version = programme.versions.get()
+    TierScheme.objects.create(version=version)
+    Tier.objects.create(
+        version=version, code="silver", name_de="S", name_en="S", rank=1, entry_threshold=1, keep_threshold=1
+    )
+    order = order_paid_with_points
+    reward_purchase(order_id=order.pk, now=NOW)
+    perk = PerkUse.objects.create(
+        programme=programme,
+        member_id=account.member_id,
+        kind="FREE_SHIPPING",
+        order_ref=order.number,
+        used_at=NOW,
+    )
+    orders = get_model("order", "Order").objects.filter(pk=order.pk)
+    changes = get_model("order", "OrderStatusChange").objects
+    times = {"now": NOW}
+    for _time in range(3):
+        for old, new, points, counts in (
+            ("Pending", "Cancelled", (0, 500, 0, 0), 0),
+            ("Cancelled", "Pending", (100, 200, 0, 0), 1),
+        ):
+            # Oscar's pipeline is the shop's: it may lead out of a cancellation.
+            orders.update(status=new)
+            changes.create(order=order, old_status=old, new_status=new)
+            assert order.pk in list(list_missed_order_ids(placed_after=NOW - timedelta(days=400)))
+            times["now"] += timedelta(hours=1)
+            for _again in range(2):
+                reward_purchase(order_id=order.pk, now=times["now"])
+            assert order.pk not in list(list_missed_order_ids(placed_after=NOW - timedelta(days=400)))
+            account.refresh_from_db()
+            assert balance(account) == points
+            counted = QualifyingEntry.objects.filter(order_ref=order.number)
+            assert sum(entry.orders for entry in counted) == counts
+            assert sum(entry.spend for entry in counted) == counts * 100
+            perk.refresh_from_db()
+            assert (perk.undone_at is None) == bool(counts)
+
+
+def test_points_that_a_cancellation_gave_back_and_are_spent_are_owed_when_it_is_opened_again(
+    account, order_paid_with_points
+):
+    order = order_paid_with_points
+    reward_purchase(order_id=order.pk, now=NOW)
+    order.set_status("Cancelled")
+    reward_purchase(order_id=order.pk, now=NOW)
+    services.adjust_points(
+        account_id=account.pk,
+        points=-400,
+        reason_code="CORRECTION",
+        idempotency_key="elsewhere",
+        expiry_months=12,
+        unit_value=Decimal("0.01"),
+        currency="EUR",
+        actor_ref="test",
+        now=NOW,
+    )
+    get_model("order", "Order").objects.filter(pk=order.pk).update(status="Pending")
+    reward_purchase(order_id=order.pk, now=NOW)
+    account.refresh_from_db()
+    assert balance(account) == (100, 0, 0, 200)
 
 
 def test_an_order_cancelled_before_it_was_rewarded_earns_nothing(account, order_paid_with_points):

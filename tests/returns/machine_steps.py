@@ -280,6 +280,12 @@ class Steps(RuleBasedStateMachine):
         reward_purchase(order_id=order.pk, now=self.now)
 
     @rule(who=whos)
+    def open_it_again(self, who: int) -> None:
+        order = self.order(who)
+        get_model("order", "Order").objects.filter(pk=order.pk, status="Cancelled").update(status="Pending")
+        reward_purchase(order_id=order.pk, now=self.now)
+
+    @rule(who=whos)
     def claim(self, who: int) -> None:
         """A guest's order becomes a member's: before, between and after its returns."""
         guests = [order for order in self.orders if order.user_id is None]
