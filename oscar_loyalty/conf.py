@@ -192,6 +192,19 @@ class LoyaltySettings:
         return int(self._get("RETURN_PHOTO_DAYS", 180))
 
     @property
+    def return_details_days(self) -> int:
+        """``OSCAR_LOYALTY_RETURN_DETAILS_DAYS``: for how many days after the end of a return what its
+        customer wrote, the address of a guest and the label are kept."""
+        return int(self._get("RETURN_DETAILS_DAYS", 365))
+
+    @property
+    def withdrawal_kept_days(self) -> int:
+        """``OSCAR_LOYALTY_WITHDRAWAL_KEPT_DAYS``: for how many days declarations of withdrawal are kept after
+        they were dealt with. Seven years, because German law wants letters kept for six years that begin with
+        the end of the year (§ 257 HGB, § 147 AO)."""
+        return int(self._get("WITHDRAWAL_KEPT_DAYS", 2557))
+
+    @property
     def return_url(self) -> str:
         """``OSCAR_LOYALTY_RETURN_URL``: page of a headless shop where guests return an order, ``{token}`` in
         it stands for what the API wants; empty: the app's own page."""

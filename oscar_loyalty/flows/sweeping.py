@@ -20,6 +20,7 @@ from oscar_loyalty.outbox.services import delete_sent_messages, relay_messages
 from oscar_loyalty.payments.refunds import REFUND_TOPIC
 from oscar_loyalty.payments.services import delete_old_events, finish_payments
 from oscar_loyalty.returns.photos import delete_old_photos
+from oscar_loyalty.returns.retention import delete_old_withdrawals, forget_details
 from oscar_loyalty.returns.services import CHANGED_TOPIC
 from oscar_loyalty.returns.withdrawal_services import TOPICS as WITHDRAWAL_TOPICS
 from oscar_loyalty.shop import carriers
@@ -168,14 +169,17 @@ def relay_returns(*, now: datetime) -> int:
 
 def forget_old_news(*, now: datetime, batches: int = 100) -> int:
     """
-    Delete messages that were sent long ago, events of the payment provider that were looked at long ago and
-    pictures of returns that ended long ago, in batches; return how many. Safe to run twice and in parallel.
+    Delete messages that were sent long ago, events of the payment provider that were looked at long ago,
+    pictures and personal details of returns that ended long ago, and old declarations of withdrawal, in
+    batches; return how many. Safe to run twice and in parallel.
     """
     forgotten = 0
     old: tuple[tuple[Callable[..., int], int], ...] = (
         (delete_sent_messages, KEEP_SENT_DAYS),
         (delete_old_events, KEEP_EVENT_DAYS),
         (delete_old_photos, loyalty_settings.return_photo_days),
+        (forget_details, loyalty_settings.return_details_days),
+        (delete_old_withdrawals, loyalty_settings.withdrawal_kept_days),
     )
     for delete, days in old:
         for _ in range(batches):

@@ -7,10 +7,10 @@ from datetime import datetime
 from io import BytesIO
 
 from django.db import transaction
-from django.db.models import Q
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from oscar_loyalty.returns.models import Return, ReturnLine, ReturnPhoto
+from oscar_loyalty.returns.retention import has_ended
 from oscar_loyalty.returns.states import VOID
 
 #: Pixels of the longer side that are kept.
@@ -73,8 +73,8 @@ def may_add_photos(of_return: Return) -> bool:
 
 def delete_old_photos(*, before: datetime, limit: int = 500) -> int:
     """Delete up to ``limit`` pictures of returns that ended before that moment; return how many."""
-    ended = Q(of_return__settled_at__lt=before) | Q(of_return__closed_at__lt=before)
-    old = list(ReturnPhoto.objects.filter(ended).order_by("pk").values_list("pk", flat=True)[:limit])
+    ended = ReturnPhoto.objects.filter(has_ended(before, path="of_return__"))
+    old = list(ended.order_by("pk").values_list("pk", flat=True)[:limit])
     return ReturnPhoto.objects.filter(pk__in=old).delete()[0]
 
 
