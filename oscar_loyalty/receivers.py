@@ -24,8 +24,8 @@ from oscar_loyalty.flows import (
     return_access,
     return_labels,
     return_mails,
+    return_steps,
     return_sweep,
-    returns,
     rule_news,
     tier_notices,
     withdrawals,
@@ -101,7 +101,7 @@ def on_claim_announced(payload: dict[str, Any]) -> None:
 
 def on_refund_changed(payload: dict[str, Any]) -> None:
     """The outbox relays it: a return goes where its refund went."""
-    returns.follow_refund(cause_ref=payload["cause"], now=timezone.now())
+    return_steps.follow_refund(cause_ref=payload["cause"], now=timezone.now())
 
 
 def on_tier_changed(payload: dict[str, Any]) -> None:

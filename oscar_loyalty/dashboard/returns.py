@@ -16,11 +16,12 @@ from django.utils.translation import gettext as _
 from oscar_loyalty.dashboard.base import ROWS_PER_PAGE, DeskView, slice_of
 from oscar_loyalty.dashboard.goodwill import find_names
 from oscar_loyalty.dashboard.numbers import read_amount, read_count
-from oscar_loyalty.flows import return_desk, returns
+from oscar_loyalty.flows import return_desk, return_steps, returns
 from oscar_loyalty.flows.return_desk import FOR_SEVERAL, INSPECT, UNDO
 from oscar_loyalty.flows.return_desk_wording import explain, say_undoing, tell_history
 from oscar_loyalty.flows.return_reading import find_time_zone
-from oscar_loyalty.flows.returns import Preview, ReturnRefused
+from oscar_loyalty.flows.return_terms import ReturnRefused
+from oscar_loyalty.flows.returns import Preview
 from oscar_loyalty.payments.refund_models import Refund
 from oscar_loyalty.payments.refunds import RefundExceedsPaid, RefundNotFailed, RefundReplaced, RefundUnclear
 from oscar_loyalty.returns import desk_queries
@@ -162,7 +163,7 @@ class ReturnView(_OneReturn):
         typed: Any = None,
         status: int = 200,
     ) -> HttpResponse:
-        refund = returns.find_refund(of_return)
+        refund = return_steps.find_refund(of_return)
         actions = return_desk.find_actions(of_return, refund=refund) if self.may("handle_returns") else set()
         preview = self._preview(of_return, decisions) if not problem else None
         lines = list(of_return.lines.all())
@@ -268,21 +269,21 @@ class ActView(ReturnView):
             return self.show_return(of_return, decisions=decisions, typed=self.request.POST)
         match action:
             case return_desk.TRANSIT:
-                returns.mark_in_transit(**step)
+                return_steps.mark_in_transit(**step)
                 self._say(_("The return is on its way."))
             case return_desk.RECEIVE:
-                returns.receive_return(**step)
+                return_steps.receive_return(**step)
                 self._say(_("The goods are here."))
             case return_desk.LATE:
-                returns.receive_late(reason=reason, **step)
+                return_steps.receive_late(reason=reason, **step)
                 self._say(_("The return goes on: the goods are here. The customer is told."))
             case return_desk.ACCEPT:
                 self._say_decided(return_desk.accept_everything(**step))
             case return_desk.INSPECT:
                 decisions = _read_decisions(of_return, self.request.POST)
-                self._say_decided(returns.inspect_return(decisions=decisions, **step))
+                self._say_decided(return_steps.inspect_return(decisions=decisions, **step))
             case return_desk.REJECT:
-                returns.reject_return(reason=reason, **step)
+                return_steps.reject_return(reason=reason, **step)
                 self._say(_("The return is rejected. The customer is told why."))
             case return_desk.CANCEL:
                 returns.cancel_return(reason=reason, **step)
@@ -312,7 +313,9 @@ class UndoReturnView(_OneReturn):
         if not reason:
             return self._ask(of_return, problem=explain("reason_missing"))
         try:
-            returns.undo_return(return_id=of_return.pk, reason=reason, actor_ref=self.actor_ref, now=self.now)
+            return_steps.undo_return(
+                return_id=of_return.pk, reason=reason, actor_ref=self.actor_ref, now=self.now
+            )
         except ReturnRefused as error:
             messages.error(request, explain(error.code))
         except PurchaseMissing:
@@ -322,7 +325,7 @@ class UndoReturnView(_OneReturn):
         return self.back(of_return)
 
     def _ask(self, of_return: Return, problem: str = "") -> HttpResponse:
-        refund = returns.find_refund(of_return)
+        refund = return_steps.find_refund(of_return)
         return self.show(
             of_return=of_return,
             can_undo=UNDO in return_desk.find_actions(of_return, refund=refund),

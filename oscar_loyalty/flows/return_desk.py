@@ -1,7 +1,7 @@
 """
 The returns desk: what can be done with a return, several at once, how fast money goes back.
 
-Whatever is done goes through :mod:`oscar_loyalty.flows.returns`, from a page as from a scanner.
+Whatever is done goes through :mod:`oscar_loyalty.flows.return_steps`, from a page as from a scanner.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from oscar_loyalty.flows import returns
+from oscar_loyalty.flows import return_steps
 from oscar_loyalty.flows.return_settlement import cause_of
-from oscar_loyalty.flows.returns import ReturnRefused
+from oscar_loyalty.flows.return_terms import ReturnRefused
 from oscar_loyalty.payments import refunds
 from oscar_loyalty.payments.queries import list_refunds_that_need_staff
 from oscar_loyalty.payments.refund_models import Refund
@@ -99,7 +99,7 @@ def find_actions(of_return: Return, *, refund: Refund | None) -> frozenset[str]:
     is_unchecked = of_return.is_instant and not of_return.decision and state not in VOID
     if of_return.received_at is None and (is_undecided or is_unchecked):
         found.add(RECEIVE)
-    if returns.can_receive_late(of_return):
+    if return_steps.can_receive_late(of_return):
         found.add(LATE)
     if is_undecided or is_unchecked:
         found |= {ACCEPT, INSPECT}
@@ -173,14 +173,14 @@ def accept_everything(*, return_id: int, actor_ref: str, now: datetime) -> Retur
     :raises ReturnRefused, PurchaseMissing: nothing was changed
     """
     decisions = accept_as_sent(Return.objects.get(pk=return_id))
-    return returns.inspect_return(return_id=return_id, decisions=decisions, actor_ref=actor_ref, now=now)
+    return return_steps.inspect_return(return_id=return_id, decisions=decisions, actor_ref=actor_ref, now=now)
 
 
 def handle_several(
     *, numbers: Iterable[str], action: str, actor_ref: str, clock: Callable[[], datetime]
 ) -> list[Outcome]:
     """Receive or accept several returns as they are, each in a transaction of its own."""
-    do = {RECEIVE: returns.receive_return, ACCEPT: accept_everything}[action]
+    do = {RECEIVE: return_steps.receive_return, ACCEPT: accept_everything}[action]
     outcomes = []
     for number in numbers:
         return_id = Return.objects.filter(number=number).values_list("pk", flat=True).first()
@@ -225,7 +225,7 @@ def pay_by_hand(*, return_id: int, refund_id: int, reference: str, actor_ref: st
     refund = _refund_of(return_id, refund_id)
     refunds.pay_by_hand(refund_id=refund.pk, reference=reference, by=actor_ref, now=now)
     # The outbox tells it as well; whoever looks at the page sees it now.
-    returns.follow_refund(cause_ref=refund.cause_ref, now=now)
+    return_steps.follow_refund(cause_ref=refund.cause_ref, now=now)
 
 
 def _refund_of(return_id: int, refund_id: int) -> Refund:
@@ -276,13 +276,13 @@ def inspect_strictly(
     *, return_id: int, decisions: Collection[Decision], actor_ref: str, now: datetime
 ) -> Return:
     """
-    Like :func:`oscar_loyalty.flows.returns.inspect_return`, for software that has to know whether what it
-    found is what counts.
+    Like :func:`oscar_loyalty.flows.return_steps.inspect_return`, for software that has to know whether
+    what it found is what counts.
 
     :raises DecidedOtherwise: somebody has decided, and differently
     :raises ReturnRefused, DecisionInvalid, PurchaseMissing: nothing was changed
     """
-    done = returns.inspect_return(return_id=return_id, decisions=decisions, actor_ref=actor_ref, now=now)
+    done = return_steps.inspect_return(return_id=return_id, decisions=decisions, actor_ref=actor_ref, now=now)
     lines = {line.line_id: line for line in done.lines.all()}
     for decision in decisions:
         line = lines[decision.line_id]

@@ -15,8 +15,9 @@ from django.utils.translation import gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from oscar_loyalty.flows import tier_wording
+from oscar_loyalty.flows.return_steps import find_refund
+from oscar_loyalty.flows.return_terms import calendar_of
 from oscar_loyalty.flows.return_wording import promise_sentence
-from oscar_loyalty.flows.returns import calendar_of, find_refund
 from oscar_loyalty.flows.wording import count_points, money, number
 from oscar_loyalty.payments.queries import name_way_of
 from oscar_loyalty.payments.refund_models import Refund

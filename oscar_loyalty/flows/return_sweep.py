@@ -12,7 +12,7 @@ from django.urls import NoReverseMatch
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from oscar_loyalty.flows import returns
+from oscar_loyalty.flows import return_terms, returns
 from oscar_loyalty.flows.return_desk import find_failed
 from oscar_loyalty.outbox.models import OutboxMessage
 from oscar_loyalty.outbox.services import write_messages
@@ -56,7 +56,7 @@ def cancel_unsent(*, now: datetime, limit: int = 500) -> int:
         try:
             returns.cancel_return(return_id=return_id, reason="NOT_SENT", actor_ref="system", now=now)
             closed += 1
-        except returns.ReturnRefused:
+        except return_terms.ReturnRefused:
             # A parcel was seen a moment ago.
             continue
         except Exception:

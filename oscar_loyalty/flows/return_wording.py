@@ -9,7 +9,8 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from oscar_loyalty.flows import tier_wording
-from oscar_loyalty.flows.returns import Preview, PreviewLine, ReturnableLine, ReturnableOrder, Standing
+from oscar_loyalty.flows.return_terms import ReturnableLine, ReturnableOrder
+from oscar_loyalty.flows.returns import Preview, PreviewLine, Standing
 from oscar_loyalty.flows.wording import count_points, money, number
 from oscar_loyalty.returns.models import FAULTS, Reason, Return
 from oscar_loyalty.tiers.queries import name_of

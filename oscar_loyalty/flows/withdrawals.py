@@ -16,14 +16,14 @@ from django.utils import translation
 from django.utils.translation import gettext
 
 from oscar_loyalty.flows.mailed_links import A_DAY, fold_email, is_rare
-from oscar_loyalty.flows.returns import (
+from oscar_loyalty.flows.return_terms import (
     Pick,
     ReturnableLine,
     ReturnableOrder,
     ReturnRefused,
     find_returnable,
-    request_return,
 )
+from oscar_loyalty.flows.returns import request_return
 from oscar_loyalty.outbox.services import relay_messages
 from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.returns import withdrawal_services as services

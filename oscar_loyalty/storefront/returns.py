@@ -26,9 +26,10 @@ from oscar.core.loading import get_class
 
 from oscar_loyalty import tasks
 from oscar_loyalty.conf import loyalty_settings
-from oscar_loyalty.flows import return_reading, return_wording, returns
+from oscar_loyalty.flows import return_reading, return_terms, return_wording, returns
 from oscar_loyalty.flows.return_access import Access, find_customer_access
-from oscar_loyalty.flows.returns import Pick, Preview, ReturnableLine, ReturnableOrder, ReturnRefused
+from oscar_loyalty.flows.return_terms import Pick, ReturnableLine, ReturnableOrder, ReturnRefused
+from oscar_loyalty.flows.returns import Preview
 from oscar_loyalty.returns import codes, photos, queries
 from oscar_loyalty.returns.models import FAULTS, Reason, Return, ReturnPhoto
 from oscar_loyalty.returns.photos import PhotoRefused
@@ -129,7 +130,7 @@ class ReturnPage(GuestOrderMixin):
 
     def find_order(self) -> ReturnableOrder:
         try:
-            return returns.find_returnable(order_id=self.access.order_id, now=self.now)
+            return return_terms.find_returnable(order_id=self.access.order_id, now=self.now)
         except PurchaseMissing:
             raise Http404 from None
 

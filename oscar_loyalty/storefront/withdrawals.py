@@ -17,7 +17,7 @@ from django.views.generic import TemplateView
 from oscar_loyalty.flows import withdrawals
 from oscar_loyalty.flows.mailed_links import may_try
 from oscar_loyalty.flows.return_access import find_customer_access
-from oscar_loyalty.flows.returns import ReturnableLine, find_returnable
+from oscar_loyalty.flows.return_terms import ReturnableLine, find_returnable
 from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.returns.withdrawal_queries import find_withdrawal
 from oscar_loyalty.storefront.views import StorefrontView, caller_of, keep_secret

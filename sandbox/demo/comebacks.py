@@ -9,9 +9,9 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from oscar.core.loading import get_model
 
-from oscar_loyalty.flows import return_desk, returns
+from oscar_loyalty.flows import return_desk, return_steps, returns
 from oscar_loyalty.flows.goodwill import give_goodwill
-from oscar_loyalty.flows.returns import Pick, ReturnRefused
+from oscar_loyalty.flows.return_terms import Pick, ReturnRefused
 from oscar_loyalty.outbox.models import OutboxMessage
 from oscar_loyalty.programmes.queries import get_programme
 from oscar_loyalty.returns.models import Condition, Reason, Return, ReturnPolicy, Withdrawal
@@ -126,7 +126,7 @@ def _part(made: Return, *, clerk_id: int, now: datetime) -> None:
             refusal="Deutliche Gebrauchsspuren",
         )
     )
-    returns.inspect_return(return_id=made.pk, decisions=decisions, actor_ref=f"user:{clerk_id}", now=now)
+    return_steps.inspect_return(return_id=made.pk, decisions=decisions, actor_ref=f"user:{clerk_id}", now=now)
 
 
 def _label(made: Return, *, clerk_id: int, now: datetime) -> None:
@@ -135,10 +135,10 @@ def _label(made: Return, *, clerk_id: int, now: datetime) -> None:
 
 _STEPS: dict[str, Callable[..., object]] = {
     "label": _label,
-    "transit": lambda made, clerk_id, now: returns.mark_in_transit(
+    "transit": lambda made, clerk_id, now: return_steps.mark_in_transit(
         return_id=made.pk, actor_ref="carrier", now=now
     ),
-    "receive": lambda made, clerk_id, now: returns.receive_return(
+    "receive": lambda made, clerk_id, now: return_steps.receive_return(
         return_id=made.pk, actor_ref=f"user:{clerk_id}", now=now
     ),
     "accept": lambda made, clerk_id, now: return_desk.accept_everything(
@@ -146,7 +146,7 @@ _STEPS: dict[str, Callable[..., object]] = {
     ),
     "part": _part,
     "pay": _pay,
-    "reject": lambda made, clerk_id, now: returns.reject_return(
+    "reject": lambda made, clerk_id, now: return_steps.reject_return(
         return_id=made.pk, reason="Nicht bei uns gekauft", actor_ref=f"user:{clerk_id}", now=now
     ),
     "cancel": lambda made, clerk_id, now: returns.cancel_return(

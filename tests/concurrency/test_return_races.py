@@ -9,8 +9,8 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from oscar_loyalty.flows import returns
-from oscar_loyalty.flows.returns import ReturnRefused
+from oscar_loyalty.flows import return_terms, returns
+from oscar_loyalty.flows.return_terms import ReturnRefused
 from oscar_loyalty.payments import refunds
 from oscar_loyalty.payments.gateway import RefundStatus
 from oscar_loyalty.payments.refund_models import Refund
@@ -107,7 +107,7 @@ def test_a_customer_calls_off_what_a_clerk_accepts(account: Any) -> None:
 def test_two_returns_of_one_order_are_accepted_at_once(account: Any) -> None:
     order = make_order(account.user, (("10.01", 3, 19),), points=500)
     line = order.lines.get()
-    made = [ask(order, [returns.Pick(line_id=line.pk, quantity=count)]) for count in (1, 2)]
+    made = [ask(order, [return_terms.Pick(line_id=line.pk, quantity=count)]) for count in (1, 2)]
     results = run_at_once([lambda one=one: accept(one) for one in made])
     assert all(isinstance(one, Return) for one in results), results
     money = sum(Refund.objects.values_list("amount", flat=True))
@@ -123,7 +123,7 @@ def test_a_decision_and_news_of_another_refund_of_the_order_do_not_wait_for_each
     for number in range(5):
         order = make_order(account.user, (("10.00", 2, 19),))
         line = order.lines.get()
-        made = ask(order, [returns.Pick(line_id=line.pk, quantity=1)])
+        made = ask(order, [return_terms.Pick(line_id=line.pk, quantity=1)])
         Bank.next_status = RefundStatus.PENDING
         with transaction.atomic():
             other = refunds.request_refund(
@@ -141,7 +141,7 @@ def test_a_decision_and_news_of_another_refund_of_the_order_do_not_wait_for_each
                 lambda other=other: refunds.look_at_refund(refund_id=other.pk, now=timezone.now()),
                 lambda order=order, line=line: returns.preview_return(
                     order_id=order.pk,
-                    picks=[returns.Pick(line_id=line.pk, quantity=1)],
+                    picks=[return_terms.Pick(line_id=line.pk, quantity=1)],
                     now=timezone.now(),
                 ),
             ]

@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 from PIL import Image
 
-from oscar_loyalty.flows import return_desk, returns
-from oscar_loyalty.flows.returns import Pick
+from oscar_loyalty.flows import return_desk, return_steps, return_terms, returns
+from oscar_loyalty.flows.return_terms import Pick
 from oscar_loyalty.payments.refund_models import Refund
 from oscar_loyalty.returns.models import (
     Goodwill,
@@ -55,7 +55,7 @@ def order(account):
 def received(order, *, ago=timedelta(0), **values):
     made = ask(order, **values)
     now = timezone.now() - ago
-    returns.receive_return(return_id=made.pk, actor_ref="user:1", now=now)
+    return_steps.receive_return(return_id=made.pk, actor_ref="user:1", now=now)
     made.refresh_from_db()
     return made
 
@@ -98,8 +98,8 @@ def test_a_code_that_nobody_knows_says_so(desk, order):
 def test_of_an_order_with_several_returns_the_open_one_opens(desk, account):
     order = make_order(account.user, (("30.00", 1, 19), ("5.00", 1, 19)))
     first, second = order.lines.order_by("pk")
-    accept(ask(order, [returns.Pick(line_id=first.pk, quantity=1)]))
-    one = ask(order, [returns.Pick(line_id=second.pk, quantity=1)])
+    accept(ask(order, [return_terms.Pick(line_id=first.pk, quantity=1)]))
+    one = ask(order, [return_terms.Pick(line_id=second.pk, quantity=1)])
     assert desk.get(url("returns"), {"scan": order.number})["Location"] == url("return", one.number)
     accept(one)
     both = desk.get(url("returns"), {"scan": order.number})
@@ -131,10 +131,10 @@ def test_many_returns_cost_the_queue_no_more(desk, account, django_assert_max_nu
             desk.get(url("returns"))
         return len(statements)
 
-    received(order, picks=[returns.Pick(line_id=line.pk, quantity=1)])
+    received(order, picks=[return_terms.Pick(line_id=line.pk, quantity=1)])
     few = cost()
     for _number in range(4):
-        received(order, picks=[returns.Pick(line_id=line.pk, quantity=1)])
+        received(order, picks=[return_terms.Pick(line_id=line.pk, quantity=1)])
     assert cost() == few
 
 
@@ -377,7 +377,9 @@ def test_several_are_accepted_each_with_its_own_result(desk, account):
 @pytest.mark.parametrize("action", ["accept", "receive"])
 def test_a_batch_tells_which_returns_somebody_rejected_meanwhile(desk, account, order, action):
     fine, rejected = received(order), received(make_order(account.user))
-    returns.reject_return(return_id=rejected.pk, reason="not ours", actor_ref="user:1", now=timezone.now())
+    return_steps.reject_return(
+        return_id=rejected.pk, reason="not ours", actor_ref="user:1", now=timezone.now()
+    )
     page = desk.post(url("returns-batch"), {"action": action, "number": [fine.number, rejected.number]})
     problems = {one["number"]: bool(one["problem"]) for one in page.context["outcomes"]}
     assert problems == {fine.number: False, rejected.number: True}

@@ -4,7 +4,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from oscar_loyalty.flows import returns
+from oscar_loyalty.flows import return_steps
 from tests.returns.bank import Bank
 from tests.returns.world import ask, make_order, make_policy
 from tests.shop import world as shop
@@ -21,7 +21,7 @@ def waiting(settings):
     member = shop.make_member(points=0)
     made = [ask(make_order(member.user)) for _number in range(2)]
     for one in made:
-        returns.receive_return(return_id=one.pk, actor_ref="user:1", now=timezone.now())
+        return_steps.receive_return(return_id=one.pk, actor_ref="user:1", now=timezone.now())
     return made
 
 

@@ -9,7 +9,7 @@ from oscar.core.loading import get_model
 from oscar.test import factories
 
 from oscar_loyalty.flows import withdrawals
-from oscar_loyalty.flows.returns import Pick, ReturnRefused
+from oscar_loyalty.flows.return_terms import Pick, ReturnRefused
 from oscar_loyalty.flows.sweeping import relay_returns
 from oscar_loyalty.flows.withdrawals import AssignmentRefused
 from oscar_loyalty.outbox.models import OutboxMessage

@@ -219,14 +219,14 @@ def read_return(*, number: str) -> dict[str, Any]:
 
 def accept_return(*, number: str) -> None:
     """At the desk: the parcel is here, and everything in it is as new."""
-    from oscar_loyalty.flows import returns
+    from oscar_loyalty.flows import return_steps
     from oscar_loyalty.returns.models import Return
     from oscar_loyalty.returns.services import Decision
 
     of_return = Return.objects.get(number=number)
     decisions = [Decision(line_id=line.line_id, accepted=line.quantity) for line in of_return.lines.all()]
-    returns.receive_return(return_id=of_return.pk, actor_ref="user:1", now=timezone.now())
-    returns.inspect_return(
+    return_steps.receive_return(return_id=of_return.pk, actor_ref="user:1", now=timezone.now())
+    return_steps.inspect_return(
         return_id=of_return.pk, decisions=decisions, actor_ref="user:1", now=timezone.now()
     )
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from oscar.core.loading import get_model
 
 from oscar_loyalty.flows.purchases import reward_purchase
-from oscar_loyalty.flows.returns import Pick
+from oscar_loyalty.flows.return_terms import Pick
 from oscar_loyalty.payments import refunds, services
 from oscar_loyalty.payments.models import CardPayment
 from oscar_loyalty.payments.refund_models import Refund

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 
-from oscar_loyalty.flows import returns
+from oscar_loyalty.flows import return_steps, return_terms, returns
 from oscar_loyalty.payments.refund_models import Refund
 from oscar_loyalty.returns.models import ReturnEvent
 from tests.admin.conftest import make_user
@@ -140,7 +140,7 @@ def test_a_parcel_that_comes_after_all_is_received_with_a_reason(scanner, one):
 
 def test_a_parcel_is_not_received_late_when_its_pieces_came_otherwise(scanner, one):
     returns.cancel_return(return_id=one.pk, actor_ref="customer", now=timezone.now())
-    picks = [returns.Pick(line_id=one.lines.get().line_id, quantity=1)]
+    picks = [return_terms.Pick(line_id=one.lines.get().line_id, quantity=1)]
     returns.request_return(
         order_id=one.order_id, picks=picks, actor_ref="customer", now=timezone.now(), kind="RETURN"
     )
@@ -158,7 +158,7 @@ def test_a_call_needs_a_key_and_a_return(scanner, one):
 
 def test_returns_are_found_by_state_and_by_scan(scanner, account, one):
     second = ask(make_order(account.user))
-    returns.receive_return(return_id=second.pk, actor_ref="user:1", now=timezone.now())
+    return_steps.receive_return(return_id=second.pk, actor_ref="user:1", now=timezone.now())
 
     def numbers(**query):
         return [row["number"] for row in scanner.get(ROOT, query).json()["results"]]
@@ -188,7 +188,7 @@ def test_many_returns_cost_no_more_statements(scanner, account, django_assert_nu
         return len(statements)
 
     order = make_order(account.user, (("5.00", 5, 19),))
-    pick = [returns.Pick(line_id=order.lines.get().pk, quantity=1)]
+    pick = [return_terms.Pick(line_id=order.lines.get().pk, quantity=1)]
     ask(order, pick)
     cost()  # the shop opens a basket at the first visit
     few = cost()

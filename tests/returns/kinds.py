@@ -14,8 +14,8 @@ from typing import Any
 from django.utils import timezone
 from oscar.core.loading import get_model
 
-from oscar_loyalty.flows import returns
-from oscar_loyalty.flows.returns import Pick
+from oscar_loyalty.flows import return_steps, returns
+from oscar_loyalty.flows.return_terms import Pick
 from oscar_loyalty.payments.gateway import RefundStatus
 from oscar_loyalty.payments.refunds import look_at_refund, pay_by_hand, send_refund
 from oscar_loyalty.returns.models import Condition, Return, ReturnPolicy, SpentPoints
@@ -101,7 +101,7 @@ def _with_perk(scene: Scene) -> Return:
 def _instant(scene: Scene) -> Return:
     _grant(scene, "INSTANT_REFUND")
     made = ask(scene.order, scene.one_piece())
-    return returns.mark_in_transit(return_id=made.pk, actor_ref="carrier", now=timezone.now())
+    return return_steps.mark_in_transit(return_id=made.pk, actor_ref="carrier", now=timezone.now())
 
 
 def _worn(scene: Scene) -> Return:
@@ -148,7 +148,9 @@ def _as_points_undone(scene: Scene) -> Return:
 
 
 def _undo(done: Return) -> Return:
-    return returns.undo_return(return_id=done.pk, reason="a mistake", actor_ref="user:1", now=timezone.now())
+    return return_steps.undo_return(
+        return_id=done.pk, reason="a mistake", actor_ref="user:1", now=timezone.now()
+    )
 
 
 def _called_off(scene: Scene) -> Return:

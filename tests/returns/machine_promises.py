@@ -10,8 +10,8 @@ from django.db.models import Sum
 from hypothesis.stateful import invariant
 from oscar.core.loading import get_model
 
-from oscar_loyalty.flows import returns
-from oscar_loyalty.flows.returns import Pick
+from oscar_loyalty.flows import return_terms, returns
+from oscar_loyalty.flows.return_terms import Pick
 from oscar_loyalty.payments import refunds
 from oscar_loyalty.payments.gateway import RefundStatus
 from oscar_loyalty.payments.refund_models import Refund
@@ -135,7 +135,7 @@ class ReturnMachine(Steps):
     def return_what_is_left(self, order: Any) -> None:
         picks = [
             Pick(line_id=line.line_id, quantity=line.ordered - line.returned, reason="FAULTY")
-            for line in returns.find_returnable(order_id=order.pk, now=self.now).lines
+            for line in return_terms.find_returnable(order_id=order.pk, now=self.now).lines
             if line.ordered > line.returned
         ]
         values = {"order_id": order.pk, "picks": picks, "actor_ref": "customer", "now": self.now}

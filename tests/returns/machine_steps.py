@@ -11,11 +11,11 @@ from django.utils import timezone
 from hypothesis.stateful import RuleBasedStateMachine, rule
 from oscar.core.loading import get_model
 
-from oscar_loyalty.flows import claims, returns
+from oscar_loyalty.flows import claims, return_steps, return_terms, returns
 from oscar_loyalty.flows.claims import ClaimRefused
 from oscar_loyalty.flows.expiry import settle_due_accounts
 from oscar_loyalty.flows.purchases import reward_purchase
-from oscar_loyalty.flows.returns import Pick, ReturnRefused
+from oscar_loyalty.flows.return_terms import Pick, ReturnRefused
 from oscar_loyalty.payments import refunds
 from oscar_loyalty.payments.gateway import RefundStatus
 from oscar_loyalty.payments.refund_models import Refund
@@ -73,7 +73,7 @@ class Steps(RuleBasedStateMachine):
         return found[who % len(found)] if found else None
 
     def follow(self, refund: Refund) -> None:
-        returns.follow_refund(cause_ref=refund.cause_ref, now=self.now)
+        return_steps.follow_refund(cause_ref=refund.cause_ref, now=self.now)
 
     @property
     def account(self) -> Account:
@@ -109,7 +109,7 @@ class Steps(RuleBasedStateMachine):
     def preview_and_accept(self, who: int, data: st.DataObject) -> None:
         """What was shown is what is booked, when nothing happens in between."""
         order = self.order(who)
-        returnable = returns.find_returnable(order_id=order.pk, now=self.now)
+        returnable = return_terms.find_returnable(order_id=order.pk, now=self.now)
         left = {line.line_id: line.left for line in returnable.lines if line.left}
         picks = [
             Pick(line_id=pk, quantity=data.draw(st.integers(1, most)), reason="FAULTY")
@@ -157,7 +157,7 @@ class Steps(RuleBasedStateMachine):
             )
             for line in of_return.lines.all()
         ]
-        done = returns.inspect_return(
+        done = return_steps.inspect_return(
             return_id=of_return.pk, decisions=decisions, actor_ref="user:1", now=self.now
         )
         done.refresh_from_db()
@@ -190,12 +190,12 @@ class Steps(RuleBasedStateMachine):
             return
         values: dict[str, Any] = {"return_id": of_return.pk, "actor_ref": "user:1", "now": self.now}
         act = {
-            "transit": lambda: returns.mark_in_transit(**values),
-            "receive": lambda: returns.receive_return(**values),
-            "late": lambda: returns.receive_late(**values, reason="here at last"),
+            "transit": lambda: return_steps.mark_in_transit(**values),
+            "receive": lambda: return_steps.receive_return(**values),
+            "late": lambda: return_steps.receive_late(**values, reason="here at last"),
             "cancel": lambda: returns.cancel_return(**values),
-            "reject": lambda: returns.reject_return(**values, reason="because"),
-            "undo": lambda: returns.undo_return(**values, reason="a mistake"),
+            "reject": lambda: return_steps.reject_return(**values, reason="because"),
+            "undo": lambda: return_steps.undo_return(**values, reason="a mistake"),
         }[step]
         self.attempt(act)
 

@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 from oscar.test import factories
 
-from oscar_loyalty.flows import return_labels, returns
+from oscar_loyalty.flows import return_labels, return_terms
 from oscar_loyalty.returns.models import Return
 from tests.rest_api.test_contract import assert_as_documented
 from tests.shop import world as shop
@@ -283,7 +283,7 @@ def theirs(policy):
     from oscar_loyalty.returns import photos
 
     order = make_order(shop.make_member(points=0).user, (("30.00", 3, 19),))
-    of_return = ask(order, [returns.Pick(line_id=order.lines.get().pk, quantity=1)])
+    of_return = ask(order, [return_terms.Pick(line_id=order.lines.get().pk, quantity=1)])
     return_labels.make_label(of_return.pk, timezone.now())
     photo = photos.add_photo(
         return_id=of_return.pk,

@@ -8,8 +8,8 @@ from django.utils.translation import override
 from oscar.core.loading import get_model
 from oscar.test import factories
 
-from oscar_loyalty.flows import returns
-from oscar_loyalty.flows.returns import Pick, ReturnRefused
+from oscar_loyalty.flows import return_terms
+from oscar_loyalty.flows.return_terms import Pick, ReturnRefused
 from oscar_loyalty.returns.models import ReturnPolicy
 
 from .doors import api_of, browser_of, wanted
@@ -36,7 +36,7 @@ def underwear_of(order: Any) -> Any:
 
 
 def only_faults(order: Any) -> list[bool]:
-    found = returns.find_returnable(order_id=order.pk, now=timezone.now())
+    found = return_terms.find_returnable(order_id=order.pk, now=timezone.now())
     return [line.only_faults for line in found.lines]
 
 

@@ -7,7 +7,7 @@ from django.core import mail
 from django.utils import timezone
 from oscar.test import factories
 
-from oscar_loyalty.flows import returns
+from oscar_loyalty.flows import return_steps, returns
 from oscar_loyalty.outbox.models import OutboxMessage
 from oscar_loyalty.payments.gateway import RefundStatus
 from oscar_loyalty.payments.refunds import finish_refunds
@@ -74,7 +74,9 @@ def test_a_return_that_goes_well_is_told_in_three_mails(order, happens):
     assert "We have your return" in only(happens(lambda: None)).subject
     arrived = only(
         happens(
-            lambda: returns.receive_return(return_id=of_return.pk, actor_ref="user:7", now=timezone.now())
+            lambda: return_steps.receive_return(
+                return_id=of_return.pk, actor_ref="user:7", now=timezone.now()
+            )
         )
     )
     assert "have arrived" in arrived.subject
@@ -99,7 +101,7 @@ def test_what_is_not_accepted_is_told_with_the_reason(order, happens):
     happens(lambda: None)
     sent = only(
         happens(
-            lambda: returns.reject_return(
+            lambda: return_steps.reject_return(
                 return_id=refused.pk, reason="Not ours", actor_ref="user:7", now=timezone.now()
             )
         )

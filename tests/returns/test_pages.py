@@ -117,7 +117,7 @@ def test_what_has_changed_since_the_preview_is_shown_before_it_is_sent(browser, 
 
 
 def _picks(line):
-    from oscar_loyalty.flows.returns import Pick
+    from oscar_loyalty.flows.return_terms import Pick
 
     return [Pick(line_id=line.pk, quantity=1)]
 

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from PIL import Image
 
-from oscar_loyalty.flows import returns, sweeping
+from oscar_loyalty.flows import return_steps, sweeping
 from oscar_loyalty.returns import photos
 from oscar_loyalty.returns.models import Return, ReturnPhoto
 from oscar_loyalty.returns.photos import PhotoRefused, shrink_picture
@@ -80,7 +80,7 @@ def test_three_pictures_of_a_line_until_the_goods_are_checked(account):
     assert {send().line.line_id for _ in range(3)} == {line_id}
     with pytest.raises(PhotoRefused, match="photo_too_many"):
         send()
-    returns.receive_return(return_id=of_return.pk, actor_ref="user:1", now=timezone.now())
+    return_steps.receive_return(return_id=of_return.pk, actor_ref="user:1", now=timezone.now())
     of_return.photos.all().delete()
     send()
     accept(of_return)

@@ -9,7 +9,7 @@ from django.utils import timezone, translation
 from oscar.core.loading import get_model
 
 from oscar_loyalty import tasks
-from oscar_loyalty.flows import return_labels, returns, sweeping
+from oscar_loyalty.flows import return_labels, return_steps, returns, sweeping
 from oscar_loyalty.flows.return_labels import make_label, retry_labels
 from oscar_loyalty.outbox.models import OutboxMessage
 from oscar_loyalty.returns.labels import Label, LabelUnavailable
@@ -223,7 +223,7 @@ def test_a_cancelled_return_makes_its_label_void(of_return):
 def test_what_arrives_without_a_label_needs_none_any_more(of_return, carrier):
     carrier.failures = [LabelUnavailable("down")]
     make_label(of_return.pk, timezone.now())
-    returns.receive_return(return_id=of_return.pk, actor_ref="user:1", now=timezone.now())
+    return_steps.receive_return(return_id=of_return.pk, actor_ref="user:1", now=timezone.now())
     relay()
     assert ReturnLabel.objects.get().state == "VOID"
     assert retry_labels(timezone.now() + 60 * MINUTE) == 0

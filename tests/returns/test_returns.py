@@ -8,13 +8,13 @@ from django.utils import timezone
 from oscar.core.loading import get_model
 
 from oscar_loyalty.earning.models import EarningRule, WaitingOrder
-from oscar_loyalty.flows import return_labels, returns
+from oscar_loyalty.flows import return_labels, return_steps, return_terms, returns
 from oscar_loyalty.flows.backfill import Terms, backfill
 from oscar_loyalty.flows.membership import join_programme
 from oscar_loyalty.flows.purchases import reward_purchase
 from oscar_loyalty.flows.return_desk import UNDO, find_actions
 from oscar_loyalty.flows.return_desk_wording import say_undoing
-from oscar_loyalty.flows.returns import Pick, ReturnRefused
+from oscar_loyalty.flows.return_terms import Pick, ReturnRefused
 from oscar_loyalty.members.models import Member
 from oscar_loyalty.members.services import merge_members
 from oscar_loyalty.payments.gateway import RefundStatus
@@ -202,7 +202,9 @@ def test_a_part_is_accepted_with_a_reason(account):
     with pytest.raises(DecisionInvalid, match="too_many"):
         accept(of_return, accepted=4)
     with pytest.raises(DecisionInvalid, match="line_missing"):
-        returns.inspect_return(return_id=of_return.pk, decisions=[], actor_ref="user:1", now=timezone.now())
+        return_steps.inspect_return(
+            return_id=of_return.pk, decisions=[], actor_ref="user:1", now=timezone.now()
+        )
     done = settled(accept(of_return, accepted=1, condition=Condition.MISSING, refusal="two are missing"))
     assert done.refund_amount == D("10.00")
     assert done.decision == State.PARTLY_ACCEPTED
@@ -226,7 +228,7 @@ def test_a_customer_may_think_again_until_the_parcel_is_there(account):
         done = returns.cancel_return(return_id=of_return.pk, actor_ref="customer", now=timezone.now())
         assert done.state == State.CANCELLED
     again = ask(order)
-    returns.receive_return(return_id=again.pk, actor_ref="user:1", now=timezone.now())
+    return_steps.receive_return(return_id=again.pk, actor_ref="user:1", now=timezone.now())
     with pytest.raises(ReturnRefused, match="wrong_state"):
         returns.cancel_return(return_id=again.pk, actor_ref="customer", now=timezone.now())
 
@@ -253,7 +255,7 @@ def test_a_decision_can_be_undone_while_no_money_has_gone_out(account):
     Bank.next_status = RefundStatus.FAILED
     done = settled(accept(ask(order)))
     assert done.events.filter(code="REFUND_FAILED").exists()
-    undone = returns.undo_return(
+    undone = return_steps.undo_return(
         return_id=done.pk, reason="wrong parcel", actor_ref="user:1", now=timezone.now()
     )
     assert undone.state == State.CANCELLED
@@ -273,13 +275,13 @@ def test_what_may_have_been_paid_out_cannot_be_undone(account):
     done = settled(accept(ask(order)))
     type(refunds_of(order)[0]).objects.update(failure_code="mismatch_state")
     with pytest.raises(ReturnRefused, match="refund_under_way"):
-        returns.undo_return(return_id=done.pk, reason="x", actor_ref="user:1", now=timezone.now())
+        return_steps.undo_return(return_id=done.pk, reason="x", actor_ref="user:1", now=timezone.now())
 
 
 def test_what_has_been_paid_out_cannot_be_undone(account):
     done = settled(accept(ask(make_order(account.user))))
     with pytest.raises(ReturnRefused, match="refund_under_way"):
-        returns.undo_return(return_id=done.pk, reason="x", actor_ref="user:1", now=timezone.now())
+        return_steps.undo_return(return_id=done.pk, reason="x", actor_ref="user:1", now=timezone.now())
 
 
 def test_store_credit_with_a_bonus_instead_of_money(account, policy):
@@ -292,7 +294,9 @@ def test_store_credit_with_a_bonus_instead_of_money(account, policy):
 
 
 def undo(of_return):
-    return returns.undo_return(return_id=of_return.pk, reason="x", actor_ref="user:1", now=timezone.now())
+    return return_steps.undo_return(
+        return_id=of_return.pk, reason="x", actor_ref="user:1", now=timezone.now()
+    )
 
 
 def looks_of(account, order):
@@ -307,7 +311,9 @@ def looks_of(account, order):
         "stock": sorted(records.values_list("pk", "num_in_stock", "num_allocated")),
         "allocated": sorted(order.lines.values_list("pk", "num_allocated", "allocation_cancelled")),
         "refundable": find_refundable(order_number=order.number).left,
-        "left": [line.left for line in returns.find_returnable(order_id=order.pk, now=timezone.now()).lines],
+        "left": [
+            line.left for line in return_terms.find_returnable(order_id=order.pk, now=timezone.now()).lines
+        ],
         "as_points": queries.sum_not_paid_out(order_ref=order.number),
     }
 
@@ -443,7 +449,7 @@ def test_what_the_carrier_has_and_brought_points_alone_can_be_undone(account, po
     order = make_order(account.user, (("5.00", 1, 19),), points=500, shipping="0.00")
     before = state_of(account)
     freeze(order, ("INSTANT_REFUND", {}))
-    made = returns.mark_in_transit(return_id=ask(order).pk, actor_ref="carrier", now=timezone.now())
+    made = return_steps.mark_in_transit(return_id=ask(order).pk, actor_ref="carrier", now=timezone.now())
     assert made.state == State.REFUNDED
     assert (undo(made).state, state_of(account)) == (State.CANCELLED, before)
 
@@ -488,7 +494,7 @@ def test_stock_goes_back_by_condition(account):
         for line in (good, bad)
     }
     of_return = ask(order)
-    returns.inspect_return(
+    return_steps.inspect_return(
         return_id=of_return.pk,
         decisions=[
             Decision(line_id=good.pk, accepted=2, condition=Condition.AS_NEW),
@@ -559,7 +565,7 @@ def test_what_was_promised_with_the_order_holds_although_the_tier_is_gone(accoun
     type(policy).objects.update(fee=D("4.95"))
     order = make_order(account.user)
     freeze(order, ("FREE_RETURNS", {}), ("RETURN_WINDOW", {"days": 100}))
-    offered = returns.find_returnable(order_id=order.pk, now=timezone.now() + timedelta(days=90))
+    offered = return_terms.find_returnable(order_id=order.pk, now=timezone.now() + timedelta(days=90))
     assert (offered.window_days, offered.fee, offered.free_because) == (100, 0, "PERK")
     assert offered.lines[0].left == 1
     assert not offered.lines[0].only_faults
@@ -570,15 +576,15 @@ def test_who_is_trusted_has_the_money_when_the_carrier_has_the_parcel(account, p
     cheap, dear = make_order(account.user), make_order(account.user, (("60.00", 1, 19),))
     for order in (cheap, dear):
         freeze(order, ("INSTANT_REFUND", {}))
-    one = returns.mark_in_transit(return_id=ask(cheap).pk, actor_ref="carrier", now=timezone.now())
+    one = return_steps.mark_in_transit(return_id=ask(cheap).pk, actor_ref="carrier", now=timezone.now())
     one = settled(one)
     assert (one.is_instant, one.state) == (True, State.REFUNDED)
     assert one.refund_amount == D("34.90")
-    returns.receive_return(return_id=one.pk, actor_ref="user:1", now=timezone.now())
+    return_steps.receive_return(return_id=one.pk, actor_ref="user:1", now=timezone.now())
     done = accept(one)
     assert (done.state, done.decision) == (State.SETTLED, State.INSPECTED)
     assert len(refunds_of(cheap)) == 1
-    other = returns.mark_in_transit(return_id=ask(dear).pk, actor_ref="carrier", now=timezone.now())
+    other = return_steps.mark_in_transit(return_id=ask(dear).pk, actor_ref="carrier", now=timezone.now())
     assert (other.is_instant, other.state) == (False, State.IN_TRANSIT)
 
 
@@ -596,7 +602,9 @@ def test_the_preview_says_whether_the_money_comes_at_once(account, policy):
 def test_less_in_the_parcel_than_was_refunded_is_told_to_staff_and_not_taken(account):
     order = make_order(account.user, (("10.00", 2, 19),))
     freeze(order, ("INSTANT_REFUND", {}))
-    one = settled(returns.mark_in_transit(return_id=ask(order).pk, actor_ref="carrier", now=timezone.now()))
+    one = settled(
+        return_steps.mark_in_transit(return_id=ask(order).pk, actor_ref="carrier", now=timezone.now())
+    )
     before = state_of(account)
     done = accept(one, accepted=1, condition=Condition.MISSING, refusal="one is missing")
     assert done.events.filter(code="SHORT_AFTER_REFUND", reason="one is missing").exists()
@@ -641,7 +649,7 @@ def test_of_three_returns_the_first_is_undone_and_comes_again_at_last(account):
     first = settled(accept(ask(order, [Pick(line_id=line.pk, quantity=1)])))
     Bank.next_status = RefundStatus.SUCCEEDED
     others = [settled(accept(ask(order, [Pick(line_id=line.pk, quantity=1)]))) for _ in range(2)]
-    returns.undo_return(return_id=first.pk, reason="a mistake", actor_ref="user:1", now=timezone.now())
+    return_steps.undo_return(return_id=first.pk, reason="a mistake", actor_ref="user:1", now=timezone.now())
     again = settled(accept(ask(order, [Pick(line_id=line.pk, quantity=1)])))
     assert sum(one.points_back for one in (*others, again)) == 100
     assert sum(one.refund_amount for one in (*others, again)) == order.total_incl_tax
@@ -690,7 +698,7 @@ def test_what_was_taken_late_is_given_again_when_the_return_is_undone(guest, pro
     account = join_programme(user_id=guest.pk, now=timezone.now())
     reward_purchase(order_id=order.pk, now=timezone.now())
     assert state_of(account) == (0, 60, 0)
-    returns.undo_return(return_id=done.pk, reason="x", actor_ref="user:1", now=timezone.now())
+    return_steps.undo_return(return_id=done.pk, reason="x", actor_ref="user:1", now=timezone.now())
     assert state_of(account) == (0, 90, 0)
 
 
@@ -703,7 +711,7 @@ def test_a_return_of_a_cancelled_order_cannot_be_undone(account):
     reward_purchase(order_id=order.pk, now=timezone.now())
     assert state_of(account) == (0, 1000, 0)
     with pytest.raises(ReturnRefused, match="order_cancelled"):
-        returns.undo_return(return_id=done.pk, reason="x", actor_ref="user:1", now=timezone.now())
+        return_steps.undo_return(return_id=done.pk, reason="x", actor_ref="user:1", now=timezone.now())
 
 
 def test_a_withdrawal_brings_the_delivery_charge_back_whatever_the_policy_says(account, policy):

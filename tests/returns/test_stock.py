@@ -7,7 +7,7 @@ from django.utils import timezone
 from oscar.core.loading import get_model
 from oscar.test import factories
 
-from oscar_loyalty.flows import returns
+from oscar_loyalty.flows import return_steps, returns
 from oscar_loyalty.returns.models import Condition
 from oscar_loyalty.returns.services import Decision
 
@@ -54,7 +54,7 @@ def test_the_alert_stays_while_nothing_can_be_sold_of_it(scarce: Any) -> None:
 
 def test_a_new_alert_is_opened_when_the_decision_is_undone(scarce: Any) -> None:
     done = accept(ask(scarce))
-    returns.undo_return(return_id=done.pk, reason="a mistake", actor_ref="user:1", now=timezone.now())
+    return_steps.undo_return(return_id=done.pk, reason="a mistake", actor_ref="user:1", now=timezone.now())
     assert alerts_of(scarce.lines.get()) == ["Closed", "Open"]
 
 

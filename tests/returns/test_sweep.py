@@ -7,11 +7,11 @@ import pytest
 from django.utils import timezone
 from oscar.core.loading import get_model
 
-from oscar_loyalty.flows import return_sweep, returns
+from oscar_loyalty.flows import return_steps, return_sweep, return_terms, returns
 from oscar_loyalty.flows.return_desk import accept_everything
 from oscar_loyalty.flows.return_mails import MAILS
 from oscar_loyalty.flows.return_policies import describe_for_tiers, describe_policy, is_editable
-from oscar_loyalty.flows.returns import ReturnRefused
+from oscar_loyalty.flows.return_terms import ReturnRefused
 from oscar_loyalty.outbox.models import OutboxMessage
 from oscar_loyalty.returns.figures import Piece, Refunded, measure_lead_time, percentile, rate_products
 from oscar_loyalty.returns.models import Return, ReturnPolicy
@@ -39,7 +39,7 @@ def unsent(account, *, days, **values):
 def test_what_was_not_sent_is_closed_two_weeks_later_and_told(account):
     one, patient = unsent(account, days=15), unsent(account, days=13)
     seen = unsent(account, days=15)
-    returns.mark_in_transit(return_id=seen.pk, actor_ref="carrier", now=timezone.now())
+    return_steps.mark_in_transit(return_id=seen.pk, actor_ref="carrier", now=timezone.now())
     assert return_sweep.cancel_unsent(now=timezone.now()) == 1
     assert return_sweep.cancel_unsent(now=timezone.now()) == 0
     for row, state in ((one, "CANCELLED"), (patient, "REQUESTED"), (seen, "IN_TRANSIT")):
@@ -52,13 +52,13 @@ def test_what_was_not_sent_is_closed_two_weeks_later_and_told(account):
 
 def late(one, **values):
     arguments = {"reason": "It was lost in the post", "actor_ref": "user:7", "now": timezone.now(), **values}
-    return returns.receive_late(return_id=one.pk, **arguments)
+    return return_steps.receive_late(return_id=one.pk, **arguments)
 
 
 def test_a_parcel_that_comes_after_its_return_was_closed_is_received_and_refunded(account, mailoutbox):
     one = unsent(account, days=15)
     return_sweep.cancel_unsent(now=timezone.now())
-    for step in (returns.receive_return, accept_everything):
+    for step in (return_steps.receive_return, accept_everything):
         with pytest.raises(ReturnRefused, match="wrong_state"):
             step(return_id=one.pk, actor_ref="user:7", now=timezone.now())
     with pytest.raises(ReturnRefused, match="reason_missing"):
@@ -89,7 +89,7 @@ def test_what_the_customer_called_off_and_sent_all_the_same_is_received(account)
 
 def test_pieces_that_came_back_otherwise_are_not_received_twice(account):
     order = make_order(account.user, (("10.00", 3, 19),))
-    picks = [returns.Pick(line_id=order.lines.get().pk, quantity=2)]
+    picks = [return_terms.Pick(line_id=order.lines.get().pk, quantity=2)]
     one = ask(order, picks)
     returns.cancel_return(return_id=one.pk, actor_ref="customer", now=timezone.now())
     other = ask(order, picks)
@@ -106,9 +106,9 @@ def test_pieces_that_came_back_otherwise_are_not_received_twice(account):
 
 def test_what_was_here_and_went_back_or_was_rejected_is_closed_for_good(account):
     undone = accept(ask(make_order(account.user)))
-    returns.undo_return(return_id=undone.pk, reason="x", actor_ref="user:7", now=timezone.now())
+    return_steps.undo_return(return_id=undone.pk, reason="x", actor_ref="user:7", now=timezone.now())
     rejected = ask(make_order(account.user))
-    returns.reject_return(return_id=rejected.pk, reason="no", actor_ref="user:7", now=timezone.now())
+    return_steps.reject_return(return_id=rejected.pk, reason="no", actor_ref="user:7", now=timezone.now())
     for one in (undone, rejected):
         with pytest.raises(ReturnRefused, match="wrong_state"):
             late(one)
@@ -132,7 +132,7 @@ def test_a_withdrawal_is_not_closed_by_a_machine(account):
 def test_staff_are_told_once_a_day_what_is_overdue(account, settings, mailoutbox, noon):
     settings.OSCAR_LOYALTY_STAFF_MAIL = ["desk@example.com"]
     one = ask(make_order(account.user))
-    returns.receive_return(return_id=one.pk, actor_ref="user:1", now=noon - timedelta(days=20))
+    return_steps.receive_return(return_id=one.pk, actor_ref="user:1", now=noon - timedelta(days=20))
     for _time in range(2):
         return_sweep.check_returns(now=noon)
     relay(noon + HOUR)
@@ -148,7 +148,7 @@ def test_staff_are_told_once_a_day_what_is_overdue(account, settings, mailoutbox
 def test_nobody_is_woken_and_nothing_is_said_when_nothing_is_overdue(account, noon):
     assert not return_sweep.order_reminder(now=noon)
     one = ask(make_order(account.user))
-    returns.receive_return(return_id=one.pk, actor_ref="user:1", now=noon - timedelta(days=20))
+    return_steps.receive_return(return_id=one.pk, actor_ref="user:1", now=noon - timedelta(days=20))
     assert not return_sweep.order_reminder(now=noon.replace(hour=3))
     assert return_sweep.order_reminder(now=noon)
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 from oscar.core.loading import get_model
 
-from oscar_loyalty.flows import returns
+from oscar_loyalty.flows import return_steps, return_terms, returns
 from oscar_loyalty.flows.purchases import reward_purchase
 from oscar_loyalty.flows.redemption import redeem
 from oscar_loyalty.outbox.services import relay_messages
@@ -96,9 +96,10 @@ def arrive(order: Any) -> None:
             order.set_status(status)
 
 
-def pick_all(order: Any, **values: Any) -> list[returns.Pick]:
+def pick_all(order: Any, **values: Any) -> list[return_terms.Pick]:
     return [
-        returns.Pick(line_id=line.pk, quantity=line.quantity, **values) for line in order.lines.order_by("pk")
+        return_terms.Pick(line_id=line.pk, quantity=line.quantity, **values)
+        for line in order.lines.order_by("pk")
     ]
 
 
@@ -121,7 +122,7 @@ def accept(of_return: Return, *, now: datetime | None = None, **changes: Any) ->
     if changes:
         first = decisions[0]
         decisions[0] = Decision(**{**vars(first), **changes})
-    done = returns.inspect_return(
+    done = return_steps.inspect_return(
         return_id=of_return.pk, decisions=decisions, actor_ref="user:1", now=now or timezone.now()
     )
     done.refresh_from_db()

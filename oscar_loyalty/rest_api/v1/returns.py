@@ -18,9 +18,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from oscar_loyalty import tasks
-from oscar_loyalty.flows import return_reading, return_wording, returns
+from oscar_loyalty.flows import return_reading, return_terms, return_wording, returns
 from oscar_loyalty.flows.return_reading import ReturnView
-from oscar_loyalty.flows.returns import Pick, Preview, ReturnableOrder, ReturnRefused, Standing
+from oscar_loyalty.flows.return_terms import Pick, ReturnableOrder, ReturnRefused
+from oscar_loyalty.flows.returns import Preview, Standing
 from oscar_loyalty.payments.refund_models import Refund
 from oscar_loyalty.rest_api.base import LoyaltyView, StrictJSONParser, get_user_id, read_idempotency_key
 from oscar_loyalty.rest_api.fields import MoneyField, WholeNumberField, YesOrNoField, in_coins
@@ -614,7 +615,7 @@ def _photo_problem(refused: PhotoRefused) -> Problem:
 
 def _find_returnable(order_id: int) -> ReturnableOrder:
     with _Refusals():
-        return returns.find_returnable(order_id=order_id, now=timezone.now())
+        return return_terms.find_returnable(order_id=order_id, now=timezone.now())
 
 
 # Out

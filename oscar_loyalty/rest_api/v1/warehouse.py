@@ -11,10 +11,10 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from oscar_loyalty.flows import return_desk, returns
+from oscar_loyalty.flows import return_desk, return_steps
 from oscar_loyalty.flows.return_desk import CallReused, DecidedOtherwise
 from oscar_loyalty.flows.return_desk_wording import explain
-from oscar_loyalty.flows.returns import ReturnRefused
+from oscar_loyalty.flows.return_terms import ReturnRefused
 from oscar_loyalty.rest_api.base import LoyaltyView, get_user_id, read_idempotency_key
 from oscar_loyalty.rest_api.fields import MoneyField, WholeNumberField, in_coins
 from oscar_loyalty.rest_api.problems import InvalidQuery, Problem
@@ -215,7 +215,7 @@ class WarehouseTransitView(_StepView):
             number,
             name="transit",
             wish=None,
-            do=lambda one: returns.mark_in_transit(
+            do=lambda one: return_steps.mark_in_transit(
                 return_id=one.pk, actor_ref=self.actor_ref(request), now=timezone.now()
             ),
         )
@@ -237,7 +237,7 @@ class WarehouseReceiptView(_StepView):
             number,
             name="receipt",
             wish=None,
-            do=lambda one: returns.receive_return(
+            do=lambda one: return_steps.receive_return(
                 return_id=one.pk, actor_ref=self.actor_ref(request), now=timezone.now()
             ),
         )
@@ -266,7 +266,7 @@ class WarehouseLateReceiptView(_StepView):
             number,
             name="late-receipt",
             wish=said.validated_data,
-            do=lambda one: returns.receive_late(
+            do=lambda one: return_steps.receive_late(
                 return_id=one.pk,
                 reason=said.validated_data["reason"],
                 actor_ref=self.actor_ref(request),

@@ -19,7 +19,7 @@ from django.db import connections, transaction
 from django.utils import timezone
 
 from oscar_loyalty.flows.purchases import reward_purchase
-from oscar_loyalty.flows.returns import Pick
+from oscar_loyalty.flows.return_terms import Pick
 from oscar_loyalty.flows.sweeping import sweep
 from oscar_loyalty.payments import refunds, services
 from oscar_loyalty.payments.refund_models import Refund
