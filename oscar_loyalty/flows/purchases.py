@@ -246,7 +246,10 @@ def _book_purchase(purchase: PurchaseFacts, *, policy: Policy, now: datetime) ->
         earned.count([purchase.order_id], now=now)
     # Last, so that the order itself is judged by the tier held before it.
     tiering.count_purchase(purchase, member_id=account.member_id, policy=policy, earning=earning, now=now)
-    if purchase.has_returns:
+    if not (earning and earning.points) and tiering.is_uncounted(purchase, policy=policy):
+        # It counts and earns nothing, so that the ledger does not know of its cancellation.
+        _redo_purchase(purchase, policy=policy, now=now)
+    elif purchase.has_returns:
         # Somebody joined, or claimed the order, after a part of it had come back.
         level_share(purchase, policy=policy, now=now)
 

@@ -57,6 +57,14 @@ def uncount_purchase(purchase: PurchaseFacts, *, policy: Policy, now: datetime) 
         )
 
 
+def is_uncounted(purchase: PurchaseFacts, *, policy: Policy) -> bool:
+    """Whether an order counts no more because it was cancelled, whatever it is now."""
+    if not policy.has_tiers:
+        return False
+    keys = queries.list_keys(programme_id=policy.programme_id, order_ref=purchase.number)
+    return bool(keys) and keys[-1].startswith(f"{CANCEL_KEY}:")
+
+
 def recount_purchase(
     purchase: PurchaseFacts,
     *,

@@ -65,7 +65,7 @@ class PurchaseFacts:
     #: where the order is to be booked.
     has_bonus: bool = False
     has_returns: bool = False
-    #: Whether something is undone because it was cancelled, whatever it is now; known only there, too.
+    #: Whether points of it are undone because it was cancelled, whatever it is now; known only there, too.
     was_cancelled: bool = False
 
 
@@ -81,7 +81,7 @@ def lock_purchase_facts(*, order_id: int) -> PurchaseFacts:
     :raises PurchaseMissing: there is no such order
     """
     orders = lock_weakly(get_model("order", "Order").objects).filter(pk=order_id)
-    order = _marked(orders).annotate(loyalty_was_cancelled=_is_undone_by_cancelling()).first()
+    order = _marked(orders).annotate(loyalty_was_cancelled=_has_points_undone()).first()
     if order is None:
         raise PurchaseMissing(order_id)
     return replace(
@@ -344,8 +344,11 @@ def list_missed_order_ids(*, placed_after: datetime) -> Iterator[int]:
     opened_again = get_model("order", "OrderStatusChange").objects.filter(
         old_status__in=loyalty_settings.cancelled_statuses, date_created__gte=placed_after
     )
-    still_undone = orders.filter(~cancelled, pk__in=opened_again.values("order_id")).filter(
-        _is_undone_by_cancelling()
+    last = counts.order_by("-pk").values("key")[:1]
+    still_undone = (
+        orders.filter(~cancelled, pk__in=opened_again.values("order_id"))
+        .annotate(loyalty_last_key=Subquery(last))
+        .filter(_has_points_undone() | Q(loyalty_last_key__startswith=f"{CANCEL_KEY}:"))
     )
     yield from unrewarded.order_by("pk").values_list("pk", flat=True).iterator()
     yield from still_booked.order_by("pk").values_list("pk", flat=True).iterator()
@@ -354,8 +357,8 @@ def list_missed_order_ids(*, placed_after: datetime) -> Iterator[int]:
     yield from _list_waiting_for_payment()
 
 
-def _is_undone_by_cancelling() -> Any:
-    """Whether an order's points were taken or given back, or it counts no more, as it was cancelled."""
+def _has_points_undone() -> Exists:
+    """Whether points of an order were taken or given back because it was cancelled, and not again since."""
     again = Entry.objects.filter(
         reverses=OuterRef("pk"), kind__in=(Entry.Kind.CLAWBACK_UNDONE, Entry.Kind.SPEND_AGAIN)
     )
@@ -365,11 +368,7 @@ def _is_undone_by_cancelling() -> Any:
         kind__in=(Entry.Kind.CLAWBACK, Entry.Kind.SPEND_RETURN),
         idempotency_key__startswith=CANCEL_KEY,
     )
-    later = QualifyingEntry.objects.filter(order_ref=OuterRef("order_ref"), pk__gt=OuterRef("pk"))
-    uncounted = QualifyingEntry.objects.filter(
-        ~Exists(later), order_ref=OuterRef("number"), key__startswith=f"{CANCEL_KEY}:"
-    )
-    return Exists(undone) | Exists(uncounted)
+    return Exists(undone)
 
 
 def _points_by(path: str) -> Any:

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
+from oscar.core.loading import get_model
 
-from oscar_loyalty.flows import return_terms, returns
+from oscar_loyalty.flows import return_steps, return_terms, returns
 from oscar_loyalty.flows.return_terms import ReturnRefused
 from oscar_loyalty.payments import refunds
 from oscar_loyalty.payments.gateway import RefundStatus
 from oscar_loyalty.payments.refund_models import Refund
 from oscar_loyalty.points.models import Entry
-from oscar_loyalty.returns.models import Return, ReturnLine
+from oscar_loyalty.returns.models import Return, ReturnLine, ReturnPolicy
 from oscar_loyalty.returns.states import State
 from oscar_loyalty.shop import return_orders
 from tests.returns.bank import Bank
@@ -39,18 +40,22 @@ def account(settings: Any) -> Any:
     return shop.make_member(points=1000)
 
 
+def read_without_lock(monkeypatch: Any) -> None:
+    read = return_orders.get_sold_order
+
+    def read_and_wait(**values: Any) -> Any:
+        order = read(**{**values, "lock": False})
+        time.sleep(0.3)
+        return order
+
+    monkeypatch.setattr(return_orders, "get_sold_order", read_and_wait)
+
+
 @pytest.mark.parametrize("guarded", [True, False], ids=["locked", "without the lock"])
 def test_the_last_piece_comes_back_once(account: Any, guarded: bool, monkeypatch: Any) -> None:
     """Without the lock on the order all of them see the piece as theirs: the race is one."""
     if not guarded:
-        read = return_orders.get_sold_order
-
-        def read_and_wait(**values: Any) -> Any:
-            order = read(**{**values, "lock": False})
-            time.sleep(0.3)
-            return order
-
-        monkeypatch.setattr(return_orders, "get_sold_order", read_and_wait)
+        read_without_lock(monkeypatch)
     most = 0
     for _round in range(3):
         if most > 1:
@@ -62,6 +67,38 @@ def test_the_last_piece_comes_back_once(account: Any, guarded: bool, monkeypatch
         assert all(isinstance(one, ReturnRefused) for one in refused), refused
         most = max(most, len(made))
     assert (most == 1) == guarded
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["locked", "without the lock"])
+def test_a_parcel_that_comes_late_or_a_new_return_of_the_same_piece(
+    account: Any, guarded: bool, monkeypatch: Any
+) -> None:
+    closed = []
+    for _round in range(3):
+        made = ask(make_order(account.user, (("10.00", 1, 19),)))
+        closed.append(returns.cancel_return(return_id=made.pk, actor_ref="customer", now=timezone.now()))
+    if not guarded:
+        read_without_lock(monkeypatch)
+    most = 0
+    for one in closed:
+        if most > 1:
+            break  # The race has been lost.
+        order = get_model("order", "Order").objects.get(pk=one.order_id)
+        values = {"return_id": one.pk, "reason": "late", "actor_ref": "user:1", "now": timezone.now()}
+        run_at_once(
+            [lambda values=values: return_steps.receive_late(**values), lambda order=order: ask(order)]
+        )
+        most = max(most, Return.objects.filter(order_id=one.order_id).exclude(state=State.CANCELLED).count())
+    assert (most == 1) == guarded
+
+
+def test_store_credit_is_taken_back_once_however_many_undo_its_return(account: Any) -> None:
+    ReturnPolicy.objects.update(offers_store_credit=True)
+    done = accept(ask(make_order(account.user, (("10.00", 1, 19),)), refund_to="STORE_CREDIT"))
+    values = {"return_id": done.pk, "reason": "x", "actor_ref": "user:1", "now": timezone.now()}
+    results = run_at_once([lambda: return_steps.undo_return(**values)] * 4)
+    assert all(isinstance(one, Return) for one in results), results
+    assert state_of(account) == (0, 1010, 0)
 
 
 def test_the_same_click_many_times_is_one_return(account: Any) -> None:

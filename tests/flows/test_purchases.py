@@ -239,6 +239,27 @@ def test_an_order_that_is_opened_again_is_as_before_and_can_be_cancelled_again(
             assert (perk.undone_at is None) == bool(counts)
 
 
+def test_an_order_that_counts_and_earns_nothing_counts_again_when_it_is_opened_again(
+    account, customer, programme
+):
+    version = programme.versions.get()
+    TierScheme.objects.create(version=version)
+    order = place_order(user=customer, prices=("0.50",))
+    changes = get_model("order", "OrderStatusChange").objects
+    counted = QualifyingEntry.objects.filter(order_ref=order.number)
+    for old, new in [("Cancelled", "Pending"), ("Pending", "Cancelled")] * 3:
+        get_model("order", "Order").objects.filter(pk=order.pk).update(status=new)
+        changes.create(order=order, old_status=old, new_status=new)
+        if counted.exists():
+            assert order.pk in list(list_missed_order_ids(placed_after=NOW - timedelta(days=400)))
+        for _again in range(2):
+            reward_purchase(order_id=order.pk, now=NOW)
+        counts = int(new == "Pending")
+        assert sum(entry.orders for entry in counted.all()) == counts
+        assert sum(entry.spend for entry in counted.all()) == counts * Decimal("0.50")
+    assert not Entry.objects.exists()
+
+
 def test_points_that_a_cancellation_gave_back_and_are_spent_are_owed_when_it_is_opened_again(
     account, order_paid_with_points
 ):
