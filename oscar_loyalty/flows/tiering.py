@@ -202,9 +202,10 @@ def recompute_all_tiers(
 ) -> int:
     """Compute every member's tier anew from their orders; nothing changes where nothing was wrong."""
     programme = programmes.get_programme()
-    total = TierStatus.objects.filter(programme_id=programme.pk).count() if on_progress else 0
+    wanted = queries.list_statuses(programme_id=programme.pk)
+    total = wanted.count() if on_progress else 0
     done = 0
-    for statuses in queries.iterate_all(programme_id=programme.pk, batch=batch):
+    for statuses in queries.iterate_rows(wanted, batch=batch):
         done += _recompute([status.pk for status in statuses], programme=programme, now=now)
         if on_progress:
             on_progress(min(done, total), total)
@@ -225,17 +226,24 @@ _COMPARED = ("tier_code", "since", "lost_at", "due_at", "qualified")
 
 
 def check_tiers(
-    *, now: datetime, batch: int = queries.BATCH, on_progress: Callable[[int, int], None] | None = None
+    *,
+    now: datetime,
+    batch: int = queries.BATCH,
+    part: int = 0,
+    parts: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Difference]:
     """
     Compare every stored status with a computation from scratch. One that is due, or that waits for new
     rules, is compared as of the moment at which it was computed last: being late is no mistake. Reads only.
+    Of all statuses, cut into ``parts``, number ``part``: for processes that share them.
     """
     programme = programmes.get_programme()
     current = read_rules(programme_id=programme.pk, now=now)
-    total = TierStatus.objects.filter(programme_id=programme.pk).count() if on_progress else 0
+    wanted = queries.list_statuses(programme_id=programme.pk, part=part, parts=parts)
+    total = wanted.count() if on_progress else 0
     done = 0
-    for statuses in queries.iterate_all(programme_id=programme.pk, batch=batch):
+    for statuses in queries.iterate_rows(wanted, batch=batch):
         histories = read_histories({one.member_id for one in statuses}, programme_id=programme.pk)
         for status in statuses:
             if not status.version_number and current.version:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Mod
 from django.utils.translation import get_language
 
 from oscar_loyalty.conf import loyalty_settings
@@ -196,12 +197,16 @@ def _iterate_outdated(mine: QuerySet[TierStatus], *, version: int, batch: int) -
             yield [status_id for _number, status_id in rows]
 
 
-def iterate_all(*, programme_id: int, batch: int = BATCH) -> Iterator[list[TierStatus]]:
-    """Every status, in order of its id."""
+def list_statuses(*, programme_id: int, part: int = 0, parts: int = 1) -> QuerySet[TierStatus]:
+    """Every status; of these, cut into ``parts``, number ``part``."""
+    statuses = TierStatus.objects.filter(programme_id=programme_id)
+    return statuses.annotate(part=Mod("pk", parts)).filter(part=part) if parts > 1 else statuses
+
+
+def iterate_rows(statuses: QuerySet[TierStatus], *, batch: int = BATCH) -> Iterator[list[TierStatus]]:
+    """In order of their ids, so many at a time."""
     pk = 0
-    while rows := list(
-        TierStatus.objects.filter(programme_id=programme_id, pk__gt=pk).order_by("pk")[:batch]
-    ):
+    while rows := list(statuses.filter(pk__gt=pk).order_by("pk")[:batch]):
         pk = rows[-1].pk
         yield rows
 

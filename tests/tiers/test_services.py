@@ -331,6 +331,16 @@ def test_a_check_finds_what_somebody_changed_by_hand(programme, member):
     assert not list(check_tiers(now=NOW))
 
 
+def test_parts_of_a_check_find_together_what_the_whole_finds(programme):
+    members = [make_member(joined_at=LONG_AGO) for _number in range(5)]
+    for one in members:
+        buy(programme, one, "600")
+    TierStatus.objects.update(tier_code="gold")
+    parts = [[one.member for one in check_tiers(now=NOW, part=part, parts=2)] for part in range(2)]
+    assert all(parts)
+    assert sorted([*parts[0], *parts[1]]) == sorted(str(one.pk) for one in members)
+
+
 events = st.one_of(
     st.tuples(st.just("buy"), st.integers(1, 1100), st.integers(0, 40)),
     st.tuples(st.just("return"), st.integers(0, 9), st.sampled_from(["0", "50", "250"])),
