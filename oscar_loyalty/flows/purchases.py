@@ -76,7 +76,7 @@ def reward_earlier_purchases(*, user_id: int, now: datetime) -> int:
         return 0
     rewarded = 0
     placed_after = now - timedelta(days=most)
-    earlier = orders.list_order_ids_of_user(user_id=user_id, placed_after=placed_after)
+    earlier = orders.list_order_ids_of_user(user_id=user_id, placed_after=placed_after, placed_until=now)
     for order_id in earlier[:MOST_AT_ONCE]:
         try:
             reward_purchase(order_id=order_id, now=now)

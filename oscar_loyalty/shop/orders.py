@@ -450,9 +450,11 @@ def _shipping_of(order: Any) -> PurchaseLine:
     )
 
 
-def list_order_ids_of_user(*, user_id: int, placed_after: datetime) -> list[int]:
-    """Orders of a customer from a moment on, oldest first."""
-    orders = get_model("order", "Order").objects.filter(user_id=user_id, date_placed__gte=placed_after)
+def list_order_ids_of_user(*, user_id: int, placed_after: datetime, placed_until: datetime) -> list[int]:
+    """Orders of a customer from one moment to another, both of them included, oldest first."""
+    orders = get_model("order", "Order").objects.filter(
+        user_id=user_id, date_placed__gte=placed_after, date_placed__lte=placed_until
+    )
     return list(orders.order_by("date_placed", "pk").values_list("pk", flat=True))
 
 

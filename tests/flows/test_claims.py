@@ -283,6 +283,14 @@ def test_orders_from_shortly_before_joining_count(programme, customer):
     assert Entry.objects.count() == 1
 
 
+def test_joining_books_no_order_that_is_placed_afterwards(programme, customer):
+    """As where a past is told: every order is there before anybody joins."""
+    place_order(user=customer, number="1", at=NOW)
+    place_order(user=customer, number="2", at=NOW + timedelta(minutes=30))
+    join_programme(user_id=customer.pk, now=NOW)
+    assert [entry.order_ref for entry in Entry.objects.all()] == ["1"]
+
+
 def test_a_programme_may_count_from_joining_only(programme, customer):
     publish(programme, at=NOW - 50 * DAY, now=NOW - 50 * DAY, claim_days=0)
     place_order(user=customer, at=NOW - timedelta(minutes=1))
