@@ -9,13 +9,14 @@ from django.contrib.auth import get_user_model
 from oscar.core.loading import get_model
 
 from oscar_loyalty.conf import loyalty_settings
+from oscar_loyalty.flows.backfill import Terms, backfill
 from oscar_loyalty.flows.membership import join_programme
-from oscar_loyalty.flows.purchases import reward_purchase
 from oscar_loyalty.flows.tiering import recompute_due_tiers
 from oscar_loyalty.points.models import Account, Adjustment
 from oscar_loyalty.points.services import book_adjustment, settle_account
 from oscar_loyalty.programmes.models import CurrencyRate, ProgrammeVersion
 from oscar_loyalty.programmes.services import publish_version, set_up_programme
+from oscar_loyalty.shop.orders import Period
 
 from .levels import write_rules, write_tiers
 from .people import PEOPLE
@@ -39,12 +40,22 @@ def write_membership(
             join_programme(user_id=user.pk, now=user.date_joined, marketing=random.random() < 0.4)
     orders = get_model("order", "Order").objects.filter(user__loyalty_member__isnull=False)
     report(f"The points of {orders.count()} orders")
-    for order_id, placed_at in list(orders.order_by("date_placed", "pk").values_list("pk", "date_placed")):
-        reward_purchase(order_id=order_id, now=placed_at)
+    _book_purchases(since=opened_at, until=until)
     for account_id in list(Account.objects.values_list("pk", flat=True)):
         settle_account(account_id=account_id, now=until)
     recompute_due_tiers(now=until, limit=None)
     _write_goodwill(now=until)
+
+
+def _book_purchases(*, since: datetime, until: datetime) -> None:
+    """As a shop books its past: many orders at once, a week after the other, so that each order is judged by
+    the tier that its customer held in the week before."""
+    while since < until:
+        end = min(since + timedelta(days=7), until)
+        for _outcomes in backfill(period=Period(since=since, until=end), terms=Terms(), now=end):
+            pass
+        recompute_due_tiers(now=end, limit=None)
+        since = end
 
 
 def _write_programme(*, opened_at: datetime, until: datetime) -> None:

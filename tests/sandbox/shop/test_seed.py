@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from itertools import pairwise
@@ -8,9 +8,12 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from oscar.core.loading import get_class, get_model
 
+from oscar_loyalty.flows.tiering import check_tiers
+from oscar_loyalty.points.models import Entry
 from sandbox.apps.partner.vat import FULL_RATE, REDUCED_RATE, net_of
 from sandbox.demo.people import PEOPLE
 from sandbox.demo.pictures import SHAPES, draw_picture
+from sandbox.demo.purchases import HERE
 from sandbox.demo.seed import seed_shop
 
 from .conftest import SEED, SIZES, UNTIL
@@ -204,6 +207,18 @@ def test_cancelled_orders_were_not_paid_and_others_were():
         source = order.sources.get()
         paid = Decimal("0.00") if order.status == "Cancelled" else order.total_incl_tax
         assert source.amount_debited == paid
+
+
+def test_members_have_the_points_and_the_tiers_of_their_orders():
+    earned = Entry.objects.filter(kind=Entry.Kind.EARN)
+    of_members = Order.objects.filter(user__loyalty_member__isnull=False).exclude(status="Cancelled")
+    assert set(earned.values_list("order_ref", flat=True)) == set(of_members.values_list("number", flat=True))
+    # Within the week in which they were placed, not on the day on which somebody joined.
+    placed = dict(of_members.values_list("number", "date_placed"))
+    for entry in earned:
+        assert timedelta(0) <= entry.created_at - placed[entry.order_ref] <= timedelta(days=7)
+    end = datetime.combine(UNTIL, datetime.min.time(), HERE)
+    assert not list(check_tiers(now=end))
 
 
 def test_reviews_come_from_buyers_and_make_the_rating():
