@@ -120,6 +120,8 @@ class ReturnMachine(Steps):
             self.attempt(lambda one=of_return: self.inspect(one, {}))
         for order in self.orders:
             self.return_what_is_left(order)
+        # Too late for it to bring anything: nothing is left of the order.
+        self.claim(0)
         for seen in list(Bank.refunds.values()):
             if seen.status == RefundStatus.PENDING:
                 Bank.settle(seen.refund_id, RefundStatus.SUCCEEDED)
@@ -133,15 +135,18 @@ class ReturnMachine(Steps):
             self.follow(refund)
 
     def return_what_is_left(self, order: Any) -> None:
+        found = return_terms.find_returnable(order_id=order.pk, now=self.now)
         picks = [
             Pick(line_id=line.line_id, quantity=line.ordered - line.returned, reason="FAULTY")
-            for line in return_terms.find_returnable(order_id=order.pk, now=self.now).lines
+            for line in found.lines
             if line.ordered > line.returned
         ]
-        values = {"order_id": order.pk, "picks": picks, "actor_ref": "customer", "now": self.now}
+        if not picks:
+            return
         # Before it comes it can be withdrawn from, later it may still turn out to be faulty.
-        made = self.attempt(lambda: returns.request_return(**values, kind="WITHDRAWAL"))
-        made = made or self.attempt(lambda: returns.request_return(**values))
+        kind = "RETURN" if found.delivered_at else "WITHDRAWAL"
+        values = {"order_id": order.pk, "picks": picks, "kind": kind, "actor_ref": "customer"}
+        made = self.attempt(lambda: returns.request_return(**values, now=self.now))
         if made is not None:
             self.inspect(made, {})
 

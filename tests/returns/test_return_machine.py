@@ -49,7 +49,7 @@ class Told(ReturnMachine):
 
 def open_shop(*, spent_points: str) -> Any:
     """A shop with a silver tier that is refunded at once, where who returns little keeps it."""
-    programme = shop.make_programme(waiting_days=10, expiry_months=18, claim_days=60)
+    programme = shop.make_programme(waiting_days=10, expiry_months=18, claim_days=365)
     version = programme.versions.get()
     TierScheme.objects.create(version=version)
     Tier.objects.create(
