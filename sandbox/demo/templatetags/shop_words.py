@@ -11,6 +11,8 @@ gettext_noop("Being processed")
 gettext_noop("Shipped")
 gettext_noop("Complete")
 gettext_noop("Cancelled")
+# And one for a way to pay, to which money goes back.
+gettext_noop("Invoice")
 
 
 @register.filter
