@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from oscar_loyalty.points import queries as points
 from oscar_loyalty.points.rules import Earning, bases_for
+from oscar_loyalty.processes import can_share_work, share_work
 from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.programmes.models import Programme
 from oscar_loyalty.programmes.rules import Policy, cent_of
@@ -166,7 +167,19 @@ def recompute_due_tiers(
     if programme is None:
         return 0
     rules = read_rules(programme_id=programme.pk, now=now)
-    total = queries.count_due(programme_id=programme.pk, version=rules.version, now=now) if on_progress else 0
+
+    def count_due() -> int:
+        return queries.count_due(programme_id=programme.pk, version=rules.version, now=now)
+
+    total = count_due() if on_progress or processes > 1 else 0
+    if processes > 1 and can_share_work():
+
+        def tick() -> None:
+            if on_progress:
+                on_progress(max(total - count_due(), 0), total)
+
+        share_work(_recompute_all_due, now, batch, processes=processes, tick=tick)
+        return max(total - count_due(), 0)
     done = 0
     due = queries.iterate_due(programme_id=programme.pk, version=rules.version, now=now, batch=batch)
     for status_ids in due:

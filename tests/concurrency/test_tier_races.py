@@ -1,5 +1,6 @@
 """What many processes do to one member's tier at the same instant, each race with a twin without the lock."""
 
+import os
 import time
 from datetime import timedelta
 from functools import partial
@@ -115,6 +116,19 @@ def test_sweeps_in_parallel_share_the_work_and_tell_each_change_once(programme):
         for member in everybody:
             assert TierStatus.objects.get(member=member).tier_code == ""
             assert TierChange.objects.filter(member=member).count() == 2
+
+
+def test_one_sweep_has_its_work_done_by_as_many_processes_as_it_is_told(programme, monkeypatch):
+    everybody = [make_member() for _ in range(12)]
+    for member in everybody:
+        buy(programme, member, "600", at=NOW, order=f"{member.pk}-1")
+    # In this process alone nothing could be done.
+    here, recompute = os.getpid(), services.recompute_batch
+    monkeypatch.setattr(
+        services, "recompute_batch", lambda *ids, **values: os.getpid() != here and recompute(*ids, **values)
+    )
+    assert recompute_due_tiers(now=NOW + timedelta(days=800), limit=None, batch=3, processes=2) == 12
+    assert set(TierStatus.objects.values_list("tier_code", flat=True)) == {""}
 
 
 def test_an_order_booked_while_members_are_merged_is_not_lost(programme):
