@@ -12,9 +12,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from oscar_loyalty.admin import rule_forms
+from oscar_loyalty.admin.parameter_forms import PARAMETER
 from oscar_loyalty.admin.parts import PartOfVersionMixin
 from oscar_loyalty.admin.read_only import ReadOnlyAdmin
-from oscar_loyalty.admin.rule_forms import CONDITION, CONDITION_GROUPS, PARAMETER, RuleForm
+from oscar_loyalty.admin.rule_forms import CONDITION, CONDITION_GROUPS, RuleForm
 from oscar_loyalty.earning import services
 from oscar_loyalty.earning.conditions import InvalidConditions, read_conditions
 from oscar_loyalty.earning.models import EarningRule, RuleBudget

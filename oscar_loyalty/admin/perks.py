@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from oscar.core.loading import get_model
 
 from oscar_loyalty.admin.choices import TierFilter
+from oscar_loyalty.admin.parameter_forms import PARAMETER, ParametersForm, readable_ranges
 from oscar_loyalty.admin.parts import PartOfVersionMixin
 from oscar_loyalty.admin.read_only import ReadOnlyAdmin
 from oscar_loyalty.members.models import Member
@@ -24,43 +25,26 @@ from oscar_loyalty.shop.customers import search_members
 from oscar_loyalty.tiers.models import OrderPerks, PerkGrant, PerkUse, ProductAccess, Tier, TierPerk
 from oscar_loyalty.tiers.perk_services import GrantOver, grant_perk, revoke_grant
 from oscar_loyalty.tiers.perks import (
-    Format,
-    InvalidParameters,
     LimitNotCounted,
-    Parameter,
     check_limit,
     describe_perk,
     perks,
 )
 
-_DETAIL = "detail_"
 
-
-class DetailsForm(forms.ModelForm):  # type: ignore[type-arg]
+class DetailsForm(ParametersForm):
     """The model's own fields, and one for each detail of ``kind``."""
 
     kind_code = ""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        stored = self.instance.parameters if isinstance(self.instance.parameters, dict) else {}
-        for name, field in self.fields.items():
-            if name.startswith(_DETAIL):
-                value = stored.get(name.removeprefix(_DETAIL))
-                field.initial = ", ".join(value) if isinstance(value, list) else value
+        if self.kind_code:
+            self.add_parameters(perks.get(self.kind_code))
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        given = {
-            name.removeprefix(_DETAIL): value
-            for name, value in cleaned.items()
-            if name.startswith(_DETAIL) and value not in (None, "")
-        }
-        try:
-            cleaned["parameters"] = perks.get(self.kind_code).validate(given)
-        except InvalidParameters as error:
-            for name, text in error.errors.items():
-                self.add_error(f"{_DETAIL}{name}", text)
+        cleaned["parameters"] = self.read_parameters(perks.get(self.kind_code), cleaned)
         for name in {"uses_allowed", "uses_per_period"} & cleaned.keys():
             try:
                 check_limit(perks.get(self.kind_code), uses=cleaned[name])
@@ -71,35 +55,7 @@ class DetailsForm(forms.ModelForm):  # type: ignore[type-arg]
 
 def make_form(base: type[DetailsForm], kind_code: str) -> type[DetailsForm]:
     """The form of one kind."""
-    kind = perks.get(kind_code)
-    fields = {f"{_DETAIL}{detail.name}": _field_of(detail) for detail in kind.parameters}
-    return type("KindForm", (base,), {"kind_code": kind_code, **fields})
-
-
-def _field_of(detail: Parameter) -> forms.Field:
-    shared: dict[str, Any] = {
-        "label": capfirst(detail.label),
-        "required": detail.required,
-        "help_text": detail.help_text,
-    }
-    if detail.format in (Format.NUMBER, Format.PRODUCT):
-        return forms.IntegerField(**shared)
-    if detail.format is Format.RANGE:
-        return forms.TypedChoiceField(
-            choices=lambda: [("", "---------"), *readable_ranges().values_list("pk", "name")],
-            coerce=int,
-            empty_value=None,
-            **shared,
-        )
-    if detail.format in (Format.MONEY, Format.FACTOR):
-        return forms.DecimalField(**shared)
-    return forms.CharField(**shared)
-
-
-def readable_ranges() -> QuerySet[Any]:
-    """Without those with a class of the shop's own, which cannot be read in one statement."""
-    ranges: QuerySet[Any] = get_model("offer", "Range").objects.filter(proxy_class=None).order_by("name")
-    return ranges
+    return type("KindForm", (base,), {"kind_code": kind_code})
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -143,7 +99,9 @@ class PerkAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         kind = self._kind(request, obj)
-        details = [] if kind is None else [f"{_DETAIL}{detail.name}" for detail in perks.get(kind).parameters]
+        details = (
+            [] if kind is None else [f"{PARAMETER}{detail.name}" for detail in perks.get(kind).parameters]
+        )
         shown = ["sentence", *self.own_fields(obj)] if obj else [*self.own_fields(obj)]
         return [*shown, *details] if self._may_edit(request, obj) else shown
 

@@ -6,7 +6,6 @@ to write JSON. What staff type is read into both columns, and the rule checks it
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, time
-from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -17,14 +16,14 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from oscar_loyalty.admin import choices
+from oscar_loyalty.admin.parameter_forms import ParametersForm
 from oscar_loyalty.admin.programmes import PickList
 from oscar_loyalty.earning.conditions import Conditions, InvalidConditions, read_conditions
-from oscar_loyalty.earning.kinds import Parameter
 from oscar_loyalty.earning.models import EarningRule
 from oscar_loyalty.earning.wording import name_weekday
 from oscar_loyalty.registry import earning_rules, segments
 
-PARAMETER, CONDITION = "parameter_", "condition_"
+CONDITION = "condition_"
 _MIDNIGHT = 24 * 60
 
 
@@ -102,7 +101,7 @@ COLUMNS = [
 ]
 
 
-class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
+class RuleForm(ParametersForm):
     """One rule of ``kind``; the version that it belongs to is chosen before, or stays."""
 
     class Meta:
@@ -118,10 +117,8 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             return  # a page to be read only
         self.fields["kind"].disabled = self.fields["version"].disabled = bool(self.instance.pk)
         version_id = self.instance.version_id or self._chosen_version()
-        for parameter in self.kind.parameters if self.kind is not None else ():
-            field = _field_of(parameter)
-            field.initial = self.instance.parameters.get(parameter.name, parameter.default)
-            self.fields[PARAMETER + parameter.name] = field
+        if self.kind is not None:
+            self.add_parameters(self.kind)
         for name, field in _condition_fields(version_id).items():
             field.initial = _initial_of(self.instance.conditions.get(name), name)
             self.fields[CONDITION + name] = field
@@ -140,11 +137,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if self.kind is None:
             raise forms.ValidationError(_("Choose what kind of rule it is."))
-        self.instance.parameters = {
-            parameter.name: _as_stored(cleaned.get(PARAMETER + parameter.name))
-            for parameter in self.kind.parameters
-            if PARAMETER + parameter.name not in self.errors
-        }
+        self.instance.parameters = self.read_parameters(self.kind, cleaned)
         conditions = {
             name.removeprefix(CONDITION): value
             for name, value in cleaned.items()
@@ -185,22 +178,6 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
                         continue
                     found.setdefault("__all__", []).extend(found.pop(name))
         super()._update_errors(errors)  # type: ignore[misc]
-
-
-def _field_of(parameter: Parameter) -> forms.Field:
-    common: dict[str, Any] = {"label": parameter.label, "help_text": parameter.help_text}
-    limits: dict[str, Any] = {"min_value": parameter.minimum, "max_value": parameter.maximum}
-    if parameter.type == "integer":
-        return forms.IntegerField(**common, **limits)
-    if parameter.type == "decimal":
-        return forms.DecimalField(**common, **limits)
-    if parameter.type == "choice":
-        return forms.ChoiceField(**common, choices=parameter.choices)
-    return forms.CharField(**common, max_length=200)
-
-
-def _as_stored(value: Any) -> Any:
-    return f"{value:f}" if isinstance(value, Decimal) else value
 
 
 def _condition_fields(version_id: int | None) -> dict[str, forms.Field]:

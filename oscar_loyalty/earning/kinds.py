@@ -5,8 +5,7 @@ Kinds of earning rules: what a rule gives. A shop's own kind is one short class 
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -14,19 +13,24 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from oscar_loyalty.earning.facts import Context, Line
+from oscar_loyalty.parameters import Format, InvalidParameters, Parameter, read_parameters
 from oscar_loyalty.registry import earning_rules
+
+__all__ = [
+    "BonusKind",
+    "CapKind",
+    "Format",
+    "InvalidParameters",
+    "Kind",
+    "MultiplierKind",
+    "Parameter",
+    "RateKind",
+    "Role",
+]
 
 #: No rule gives more at once, so that a slip of the keyboard cannot give away the shop.
 MOST_POINTS = 1_000_000
 MOST_FACTOR = Decimal(100)
-
-
-class InvalidParameters(ValueError):
-    """``errors``: what is wrong, by name of the parameter."""
-
-    def __init__(self, errors: dict[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {error}" for name, error in errors.items()))
-        self.errors = errors
 
 
 class Role(enum.Enum):
@@ -35,23 +39,6 @@ class Role(enum.Enum):
     BASE = "BASE"
     ADD = "ADD"
     CAP = "CAP"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parameter:
-    """
-    One thing that staff fill in, as a form needs to know it. ``type`` is "integer", "decimal" (stored as
-    text), "choice" or "text"; limits are inclusive.
-    """
-
-    name: str
-    label: Any
-    type: str
-    minimum: Decimal | int | None = None
-    maximum: Decimal | int | None = None
-    choices: tuple[tuple[str, Any], ...] = ()
-    default: Any = None
-    help_text: Any = ""
 
 
 class Kind:
@@ -72,21 +59,7 @@ class Kind:
 
     def validate(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters as they are stored. :raises InvalidParameters: something is missing or wrong"""
-        errors: dict[str, str] = {}
-        clean: dict[str, Any] = {}
-        known = {one.name: one for one in self.parameters}
-        for name in parameters:
-            if name not in known:
-                errors[str(name)] = gettext("There is no such setting.")
-        for name, one in known.items():
-            value = parameters.get(name, one.default)
-            try:
-                clean[name] = _clean(one, value)
-            except ValueError as error:
-                errors[name] = str(error)
-        if errors:
-            raise InvalidParameters(errors)
-        return clean
+        return read_parameters(self.parameters, parameters)
 
     def applies(self, *, parameters: Mapping[str, Any], context: Context) -> bool:
         """Whether the rule can give anything to such an order at all, whatever its lines."""
@@ -116,9 +89,22 @@ class RateKind(Kind):
     role = Role.BASE
     qualifies = True
     parameters = (
-        Parameter(name="points", label=_("points"), type="integer", minimum=0, maximum=MOST_POINTS),
-        Parameter(name="amount", label=_("for every (money)"), type="decimal", minimum=Decimal("0.01")),
-        Parameter(name="currency", label=_("currency"), type="text"),
+        Parameter(
+            name="points",
+            label=_("points"),
+            format=Format.NUMBER,
+            required=True,
+            minimum=0,
+            maximum=MOST_POINTS,
+        ),
+        Parameter(
+            name="amount",
+            label=_("for every (money)"),
+            format=Format.DECIMAL,
+            required=True,
+            minimum=Decimal("0.01"),
+        ),
+        Parameter(name="currency", label=_("currency"), format=Format.CURRENCY, required=True),
     )
 
     def applies(self, *, parameters: Mapping[str, Any], context: Context) -> bool:
@@ -151,7 +137,14 @@ class MultiplierKind(Kind):
     label = _("multiplier: for example double points")
     qualifies = True
     parameters = (
-        Parameter(name="factor", label=_("factor"), type="decimal", minimum=Decimal(1), maximum=MOST_FACTOR),
+        Parameter(
+            name="factor",
+            label=_("factor"),
+            format=Format.DECIMAL,
+            required=True,
+            minimum=Decimal(1),
+            maximum=MOST_FACTOR,
+        ),
     )
 
     def points(
@@ -179,11 +172,19 @@ class BonusKind(Kind):
     code = "BONUS"
     label = _("bonus: fixed points")
     parameters = (
-        Parameter(name="points", label=_("points"), type="integer", minimum=1, maximum=MOST_POINTS),
+        Parameter(
+            name="points",
+            label=_("points"),
+            format=Format.NUMBER,
+            required=True,
+            minimum=1,
+            maximum=MOST_POINTS,
+        ),
         Parameter(
             name="per",
             label=_("given"),
-            type="choice",
+            format=Format.CHOICE,
+            required=True,
             choices=(("ORDER", _("once for the order")), ("UNIT", _("for each unit"))),
             default="ORDER",
         ),
@@ -222,11 +223,12 @@ class CapKind(Kind):
     label = _("limit: the most points in all")
     role = Role.CAP
     parameters = (
-        Parameter(name="points", label=_("points"), type="integer", minimum=0),
+        Parameter(name="points", label=_("points"), format=Format.NUMBER, required=True, minimum=0),
         Parameter(
             name="per",
             label=_("per"),
-            type="choice",
+            format=Format.CHOICE,
+            required=True,
             choices=(
                 ("ORDER", _("order")),
                 ("DAY", _("member and day")),
@@ -246,34 +248,3 @@ class CapKind(Kind):
             "at most %(points)s points per %(per)s",
             parameters["points"],
         ) % {"points": parameters["points"], "per": per}
-
-
-def _clean(parameter: Parameter, value: Any) -> Any:
-    if value in (None, ""):
-        raise ValueError(gettext("This is needed."))
-    if parameter.type == "integer":
-        if type(value) is not int:
-            raise ValueError(gettext("A whole number is needed."))
-        _check_limits(parameter, value)
-        return value
-    if parameter.type == "decimal":
-        try:
-            number = Decimal(value) if isinstance(value, str | int | Decimal) else Decimal("NaN")
-        except InvalidOperation:
-            number = Decimal("NaN")
-        if not number.is_finite() or isinstance(value, bool):
-            raise ValueError(gettext("A number is needed."))
-        _check_limits(parameter, number)
-        return f"{number:f}"
-    if parameter.type == "choice" and value not in dict(parameter.choices):
-        raise ValueError(gettext("This is not one of the choices."))
-    if not isinstance(value, str):
-        raise ValueError(gettext("A text is needed."))
-    return value
-
-
-def _check_limits(parameter: Parameter, number: Decimal | int) -> None:
-    if parameter.minimum is not None and number < parameter.minimum:
-        raise ValueError(gettext("Must be at least %(limit)s.") % {"limit": parameter.minimum})
-    if parameter.maximum is not None and number > parameter.maximum:
-        raise ValueError(gettext("Must be at most %(limit)s.") % {"limit": parameter.maximum})

@@ -5,11 +5,8 @@ customer in one sentence what it gives; where it acts is the shop's side of it.
 A shop adds its own with ``@perks.register``; see ``docs/how-to/add-a-perk.md``.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from enum import Enum
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from babel import Locale
@@ -17,6 +14,7 @@ from babel.numbers import format_currency, format_decimal
 from django.utils.translation import get_language, gettext, ngettext, to_locale
 from django.utils.translation import gettext_lazy as _
 
+from oscar_loyalty.parameters import Format, InvalidParameters, Parameter, read_parameters
 from oscar_loyalty.registry import perks
 
 __all__ = [
@@ -30,47 +28,9 @@ __all__ = [
     "perks",
 ]
 
-#: The biggest whole number a detail may be; ids of the shop's rows fit.
-MOST = 2**31 - 1
-
-
-class InvalidParameters(ValueError):
-    """Details that a kind does not take. ``errors`` has a translated sentence for each wrong one."""
-
-    def __init__(self, errors: Mapping[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {text}" for name, text in errors.items()))
-        self.errors = dict(errors)
-
 
 class LimitNotCounted(ValueError):
     """A limit of uses for a kind whose uses are not counted; the text is for staff."""
-
-
-class Format(Enum):
-    """How a detail is written, and what it is in the database's JSON."""
-
-    MONEY = "money"  # "49.00"
-    FACTOR = "factor"  # "1.5"
-    NUMBER = "number"  # 30
-    TEXT = "text"
-    CODES = "codes"  # ["standard", "pick-up"]
-    COUNTRIES = "countries"  # ["AT", "DE"]
-    CURRENCY = "currency"  # "EUR"
-    RANGE = "range"  # id of one of Oscar's ranges
-    PRODUCT = "product"  # id of a product
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parameter:
-    """One detail of a kind. Without ``required`` it may be left out, and is then not stored."""
-
-    name: str
-    label: Any
-    format: Format
-    required: bool = False
-    minimum: Decimal | int | None = None
-    maximum: Decimal | int | None = None
-    help_text: Any = ""
 
 
 class PerkKind:
@@ -87,25 +47,8 @@ class PerkKind:
 
     def validate(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The details as they are stored. :raises InvalidParameters: some are wrong or unknown"""
-        errors = {
-            name: gettext("There is no such detail.")
-            for name in parameters
-            if name not in {parameter.name for parameter in self.parameters}
-        }
-        clean = {}
-        for parameter in self.parameters:
-            raw = parameters.get(parameter.name)
-            if raw is None or raw in ("", [], ()):
-                if parameter.required:
-                    errors[parameter.name] = gettext("This is needed.")
-                continue
-            try:
-                clean[parameter.name] = _READERS[parameter.format](raw, parameter)
-            except ValueError as error:
-                errors[parameter.name] = str(error)
-        if not errors:
-            errors = self.check(clean)
-        if errors:
+        clean = read_parameters(self.parameters, parameters)
+        if errors := self.check(clean):
             raise InvalidParameters(errors)
         return clean
 
@@ -140,82 +83,6 @@ def describe_perk(code: str, parameters: Mapping[str, Any]) -> str:
         return str(kind.describe(parameters))
     except (KeyError, TypeError, ValueError, ArithmeticError):
         return ""
-
-
-# How details are read
-
-
-def _read_decimal(raw: Any, parameter: Parameter) -> str:
-    if isinstance(raw, (bool, float)):
-        raise ValueError(gettext("Write a number."))
-    try:
-        value = Decimal(str(raw).strip())
-    except InvalidOperation:
-        raise ValueError(gettext("Write a number.")) from None
-    if not value.is_finite():
-        raise ValueError(gettext("Write a number."))
-    if int(value.as_tuple().exponent) < -2:  # finite, so an int
-        raise ValueError(gettext("Write at most two decimal places."))
-    _check_limits(value, parameter)
-    return f"{value:f}"
-
-
-def _read_number(raw: Any, parameter: Parameter) -> int:
-    if isinstance(raw, bool) or not re.fullmatch(r"-?\d{1,10}", str(raw).strip()):
-        raise ValueError(gettext("Write a whole number."))
-    value = int(raw)
-    _check_limits(value, parameter)
-    return value
-
-
-def _check_limits(value: Decimal | int, parameter: Parameter) -> None:
-    minimum = 0 if parameter.minimum is None else parameter.minimum
-    maximum = MOST if parameter.maximum is None else parameter.maximum
-    if value < minimum:
-        raise ValueError(gettext("This must be at least %(minimum)s.") % {"minimum": minimum})
-    if value > maximum:
-        raise ValueError(gettext("This must be at most %(maximum)s.") % {"maximum": maximum})
-
-
-def _read_text(raw: Any, parameter: Parameter) -> str:
-    text = str(raw).strip()
-    if not isinstance(raw, str) or not text or len(text) > 200:
-        raise ValueError(gettext("Write between 1 and 200 characters."))
-    return text
-
-
-def _read_codes(raw: Any, parameter: Parameter) -> list[str]:
-    codes = raw.replace(",", " ").split() if isinstance(raw, str) else list(raw)
-    if not all(isinstance(code, str) and 0 < len(code) <= 128 for code in codes):
-        raise ValueError(gettext("Write codes with a comma between them."))
-    return sorted(set(codes))
-
-
-def _read_countries(raw: Any, parameter: Parameter) -> list[str]:
-    codes = [code.upper() for code in _read_codes(raw, parameter)]
-    if not all(re.fullmatch(r"[A-Z]{2}", code) for code in codes):
-        raise ValueError(gettext("Write two letters for each country: DE, AT."))
-    return sorted(set(codes))
-
-
-def _read_currency(raw: Any, parameter: Parameter) -> str:
-    code = str(raw).strip().upper()
-    if not re.fullmatch(r"[A-Z]{3}", code):
-        raise ValueError(gettext("Write a currency code of three letters: EUR."))
-    return code
-
-
-_READERS: dict[Format, Callable[[Any, Parameter], Any]] = {
-    Format.MONEY: _read_decimal,
-    Format.FACTOR: _read_decimal,
-    Format.NUMBER: _read_number,
-    Format.TEXT: _read_text,
-    Format.CODES: _read_codes,
-    Format.COUNTRIES: _read_countries,
-    Format.CURRENCY: _read_currency,
-    Format.RANGE: _read_number,
-    Format.PRODUCT: _read_number,
-}
 
 
 # Delivery

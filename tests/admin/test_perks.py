@@ -38,15 +38,15 @@ def test_the_kind_is_chosen_first(admin_client):
     assert "?kind=FREE_SHIPPING" in page
     assert "Free delivery" in page
     form = admin_client.get(reverse(f"{PERKS}_add"), {"kind": "RETURN_WINDOW"}).content.decode()
-    assert 'name="detail_days"' in form
+    assert 'name="parameter_days"' in form
 
 
 def test_a_perk_is_given_to_a_tier_of_a_version_to_come(admin_client, planned):
     url = reverse(f"{PERKS}_add") + "?kind=RETURN_WINDOW"
-    wrong = admin_client.post(url, {"version": planned.pk, "tier_code": "gold", "detail_days": "0"})
+    wrong = admin_client.post(url, {"version": planned.pk, "tier_code": "gold", "parameter_days": "0"})
     assert "This version has no such tier." in wrong.content.decode()
     assert "This must be at least 1." in wrong.content.decode()
-    data = {"version": planned.pk, "tier_code": "silver", "detail_days": "100"}
+    data = {"version": planned.pk, "tier_code": "silver", "parameter_days": "100"}
     assert admin_client.post(url, data).status_code == 302
     perk = TierPerk.objects.get()
     assert (perk.kind, perk.parameters) == ("RETURN_WINDOW", {"days": 100})
@@ -54,7 +54,7 @@ def test_a_perk_is_given_to_a_tier_of_a_version_to_come(admin_client, planned):
     page = admin_client.get(reverse(f"{PERKS}_change", args=[perk.pk])).content.decode()
     assert "100 days to return what you bought" in page
     assert 'value="100"' in page
-    data["detail_days"] = "60"
+    data["parameter_days"] = "60"
     assert admin_client.post(reverse(f"{PERKS}_change", args=[perk.pk]), data).status_code == 302
     assert TierPerk.objects.get().parameters == {"days": 60}
     assert "60 days to return" in admin_client.get(reverse(f"{PERKS}_changelist")).content.decode()
@@ -66,7 +66,7 @@ def test_a_version_in_force_is_only_read(admin_client, planned):
     )
     ProgrammeVersion.objects.filter(pk=planned.pk).update(active_from=timezone.now() - timedelta(days=1))
     page = admin_client.get(reverse(f"{PERKS}_change", args=[perk.pk]))
-    assert 'name="detail_days"' not in page.content.decode()
+    assert 'name="parameter_days"' not in page.content.decode()
     assert admin_client.post(reverse(f"{PERKS}_change", args=[perk.pk]), {}).status_code == 403
     assert admin_client.post(reverse(f"{PERKS}_delete", args=[perk.pk]), {"post": "yes"}).status_code == 403
 
@@ -88,13 +88,13 @@ def test_a_grant_is_given_with_a_reason_found_and_taken_back(admin_client, make_
         "active_to_0": "2126-01-01",
         "active_to_1": "00:00",
         "uses_allowed": "1",
-        "detail_minimum": "29.00",
-        "detail_methods": "standard, pick-up",
+        "parameter_minimum": "29.00",
+        "parameter_methods": "standard, pick-up",
     }
     refused = admin_client.post(url, data).content.decode()
     assert "Say in which currency the value of goods is." in refused
     assert "This field is required." in refused
-    assert admin_client.post(url, {**data, "detail_currency": "EUR", "reason": "Late"}).status_code == 302
+    assert admin_client.post(url, {**data, "parameter_currency": "EUR", "reason": "Late"}).status_code == 302
     grant = PerkGrant.objects.get()
     assert (grant.member, grant.kind, grant.uses_allowed, grant.reason) == (
         member,
@@ -125,7 +125,7 @@ def test_uses_that_nobody_counts_cannot_be_limited(admin_client, make_member, pl
         "member": member.pk,
         "active_from_0": "2026-01-01",
         "active_from_1": "00:00",
-        "detail_factor": "2",
+        "parameter_factor": "2",
         "reason": "Late",
         "uses_allowed": "1",
     }
@@ -133,7 +133,7 @@ def test_uses_that_nobody_counts_cannot_be_limited(admin_client, make_member, pl
     assert text in admin_client.post(url, grant).content.decode()
     assert admin_client.post(url, {**grant, "uses_allowed": ""}).status_code == 302
     assert PerkGrant.objects.get().uses_allowed is None
-    perk = {"version": planned.pk, "tier_code": "silver", "detail_factor": "2", "uses_per_period": "3"}
+    perk = {"version": planned.pk, "tier_code": "silver", "parameter_factor": "2", "uses_per_period": "3"}
     url = reverse(f"{PERKS}_add") + "?kind=EARNING_MULTIPLIER"
     assert text in admin_client.post(url, perk).content.decode()
     assert not TierPerk.objects.exists()

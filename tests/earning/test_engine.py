@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from oscar_loyalty.earning.conditions import Conditions
 from oscar_loyalty.earning.facts import Context, Line, Multiplier
-from oscar_loyalty.earning.kinds import Kind, Parameter, Role
+from oscar_loyalty.earning.kinds import Format, Kind, Parameter, Role
 from oscar_loyalty.earning.limits import Allowances
 from oscar_loyalty.earning.rules import Engine, Rule
 from oscar_loyalty.programmes.rules import Rate
@@ -26,7 +26,7 @@ class PerWeight(Kind):
     """A kind of a shop: fractions of its own, sometimes below zero."""
 
     code = "PER_WEIGHT"
-    parameters = (Parameter(name="grams", label="grams", type="integer"),)
+    parameters = (Parameter(name="grams", label="grams", format=Format.NUMBER, required=True),)
 
     def points(self, *, parameters, lines, base, context):
         return [

@@ -350,6 +350,7 @@ def test_conditions_are_written_as_they_are_read():
         ("RATE", {"points": 1}),
         ("RATE", {"points": 1, "amount": "0", "currency": "EUR"}),
         ("RATE", {"points": 1.5, "amount": "1", "currency": "EUR"}),
+        ("RATE", {"points": 1, "amount": "1", "currency": "Euro"}),
         ("MULTIPLIER", {"factor": "0.5"}),
         ("MULTIPLIER", {"factor": "NaN"}),
         ("MULTIPLIER", {"factor": 2.0}),
@@ -364,6 +365,12 @@ def test_conditions_are_written_as_they_are_read():
 def test_parameters_that_cannot_be_meant_are_refused(kind, parameters):
     with pytest.raises(InvalidParameters):
         earning_rules.get(kind).validate(parameters)
+
+
+def test_parameters_are_stored_as_the_engine_reads_them():
+    rate = earning_rules.get("RATE").validate({"points": "2", "amount": Decimal("0.125"), "currency": "eur"})
+    assert rate == {"points": 2, "amount": "0.125", "currency": "EUR"}
+    assert earning_rules.get("BONUS").validate({"points": 5}) == {"points": 5, "per": "ORDER"}
 
 
 # Limits
