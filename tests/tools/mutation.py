@@ -10,7 +10,8 @@ reach it, until one fails.
     python -m tests.tools.mutation [MODULE …]      (rules, book, earning …; all by default)
 
 Survivors are printed as diffs and kept in build/mutation/. WORKERS forks at once (2), SHARE=n takes
-every n-th change, TESTS are other tests than all of tests/points (of two files at least).
+every n-th change, AGAIN=1 only what survived last time, TESTS are other tests than all of tests/points
+(of two files at least).
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ import contextlib
 import difflib
 import gc
 import os
+import resource
+import signal
 import sys
 import time
 import types
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -205,18 +210,27 @@ def _shell(code: types.CodeType) -> tuple[Any, ...]:
     return code.co_code, constants, code.co_names
 
 
-def apply(mutant: Mutant, before: str) -> None:
+def running_functions(modules: list[str]) -> list[types.FunctionType]:
+    """What runs of some modules, wherever a decorator keeps it."""
+    files = {sys.modules[name].__file__ for name in modules}
+    return [
+        thing
+        for thing in gc.get_objects()
+        if isinstance(thing, types.FunctionType) and thing.__code__.co_filename in files
+    ]
+
+
+def apply(mutant: Mutant, before: str, running: list[types.FunctionType]) -> None:
     """Put the change into the modules that run already."""
     functions = changed_functions(mutant.module, before, mutant.code)
     module = sys.modules[mutant.module]
     if functions is None:
         _reload(module, mutant.code)
         return
-    for thing in gc.get_objects():
-        if isinstance(thing, types.FunctionType) and thing.__code__.co_filename == module.__file__:
-            new = functions.get(thing.__code__.co_qualname)
-            if new is not None:
-                thing.__code__ = new
+    for function in running:
+        new = functions.get(function.__code__.co_qualname)
+        if new is not None and function.__code__.co_filename == module.__file__:
+            function.__code__ = new
 
 
 def _reload(module: types.ModuleType, code: str) -> None:
@@ -240,19 +254,22 @@ class Mutation:
     def __init__(self, names: list[str]) -> None:
         self.modules = [MODULES[name] for name in names]
         self.reached: dict[str, list[pytest.Item]] = {}
-        self.quickest_first: list[pytest.Item] = []
+        self.items: list[pytest.Item] = []
+        #: By the id of the item: how long each test takes, and how many changes it has noticed.
+        self.took: dict[int, float] = {}
+        self.noticed: Counter[int] = Counter()
+        self.told, self.tell = os.pipe()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = [item for item in items if not any(name in item.nodeid for name in LEFT_OUT)]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        began = time.monotonic()
+        began = time.process_time()
         files = {str(sys.modules[name].__file__): name for name in self.modules}
-        took: dict[str, float] = {}
         for item in session.items:
             seen: set[str] = set()
-            start = time.monotonic()
+            start = time.process_time()
 
             def note(frame: Any, event: str, _argument: Any, seen: set[str] = seen) -> None:
                 if event == "call" and frame.f_code.co_filename in files:
@@ -261,15 +278,18 @@ class Mutation:
             sys.setprofile(note)
             self._run(session, item)
             sys.setprofile(None)
-            took[item.nodeid] = time.monotonic() - start
+            self.took[id(item)] = time.process_time() - start
             for name in seen:
                 self.reached.setdefault(name, []).append(item)
         if session.testsfailed:
             raise session.Failed("the tests fail without any change")
-        # Many changes are noticed by whatever runs; the property tests come last.
-        self.quickest_first = sorted(session.items, key=lambda item: took[item.nodeid])
-        self.limit = 20 + 4 * (time.monotonic() - began)
-        print(f"\n{len(session.items)} tests in {time.monotonic() - began:.0f} s as the code is")
+        self.items = list(session.items)
+        self.functions = running_functions(self.modules)
+        gc.freeze()  # what a fork does not touch need not be copied for it
+        self.limit = 5 + round(2 * (time.process_time() - began))
+        print(
+            f"\n{len(session.items)} tests in {time.process_time() - began:.0f} s as the code is", flush=True
+        )
         REPORTS.mkdir(parents=True, exist_ok=True)
         for module in self.modules:
             self._try_all(session, module)
@@ -284,30 +304,30 @@ class Mutation:
 
     def _try_all(self, session: pytest.Session, module: str) -> None:
         source = Path(str(sys.modules[module].__file__)).read_text()
-        mutants = list(mutants_of(module, source))[:: int(os.environ.get("SHARE") or 1)]
+        mutants = islice(mutants_of(module, source), 0, None, int(os.environ.get("SHARE") or 1))
+        if os.environ.get("AGAIN"):
+            last = _report_of(module).read_text()
+            # Without the numbers of lines: those may have moved.
+            mutants = (one for one in mutants if one.diff(source).partition("\n")[2] in last)
         workers, running = int(os.environ.get("WORKERS") or 2), {}
         outcomes: dict[str, list[Mutant]] = {"killed": [], "survived": [], "endless": []}
         began = time.monotonic()
-        while mutants or running:
-            while mutants and len(running) < workers:
-                mutant = mutants.pop(0)
+        waiting = next(mutants, None)
+        while waiting or running:
+            if waiting and len(running) < workers:
                 sys.stdout.flush()
                 child = os.fork()
                 if child == 0:
-                    self._child(session, mutant, source)
-                running[child] = (mutant, time.monotonic())
-            for child, (mutant, start) in list(running.items()):
-                done, status = os.waitpid(child, os.WNOHANG)
-                if done:
-                    code = os.waitstatus_to_exitcode(status)
-                    outcomes["survived" if code == 0 else "killed"].append(mutant)
-                    del running[child]
-                elif time.monotonic() - start > self.limit:
-                    os.kill(child, 9)
-                    os.waitpid(child, 0)
-                    outcomes["endless"].append(mutant)
-                    del running[child]
-            time.sleep(0.01)
+                    self._child(session, waiting, source)
+                running[child] = waiting
+                waiting = next(mutants, None)
+                continue
+            child, status = os.wait()
+            code = os.waitstatus_to_exitcode(status)
+            outcome = {0: "survived", -signal.SIGXCPU: "endless"}.get(code, "killed")
+            outcomes[outcome].append(running.pop(child))
+            if code == 1:
+                self.noticed[int.from_bytes(os.read(self.told, 8))] += 1
         self._report(module, source, outcomes, time.monotonic() - began)
 
     def _child(self, session: pytest.Session, mutant: Mutant, source: str) -> None:
@@ -315,24 +335,29 @@ class Mutation:
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
-        code = 1
+        resource.setrlimit(resource.RLIMIT_CPU, (self.limit, self.limit))
+        code = 2
         with contextlib.suppress(BaseException):
             functions = changed_functions(mutant.module, source, mutant.code)
-            apply(mutant, source)
+            apply(mutant, source, self.functions)
             for item in self._tests_for(mutant.module, functions):
                 self._run(session, item)
                 if session.testsfailed:
+                    os.write(self.tell, id(item).to_bytes(8))
+                    code = 1
                     break
             else:
                 code = 0
         os._exit(code)
 
     def _tests_for(self, module: str, functions: dict[str, types.CodeType] | None) -> Iterable[pytest.Item]:
-        if functions is None:
-            return self.quickest_first
-        names = [f"{module}:{name}" for name in functions]
-        reaching = {item.nodeid for name in names for item in self.reached.get(name, [])}
-        return [item for item in self.quickest_first if item.nodeid in reaching]
+        """What is quick and has noticed much comes first, the property tests come last."""
+        items = self.items
+        if functions is not None:
+            names = [f"{module}:{name}" for name in functions]
+            reaching = {item.nodeid for name in names for item in self.reached.get(name, [])}
+            items = [item for item in items if item.nodeid in reaching]
+        return sorted(items, key=lambda item: self.took[id(item)] / (1 + self.noticed[id(item)]))
 
     def _report(self, module: str, source: str, outcomes: dict[str, list[Mutant]], seconds: float) -> None:
         counts = {name: len(mutants) for name, mutants in outcomes.items()}
@@ -340,8 +365,12 @@ class Mutation:
         line = f"{module}: {total} changes, " + ", ".join(f"{n} {name}" for name, n in counts.items())
         line += f", in {seconds:.0f} s"
         text = [line, *(f"{m.operator}\n{m.diff(source)}\n" for m in outcomes["survived"])]
-        (REPORTS / f"{module.rpartition('.')[2]}.txt").write_text("\n".join(text))
+        _report_of(module).write_text("\n".join(text))
         print("\n".join(text), flush=True)
+
+
+def _report_of(module: str) -> Path:
+    return REPORTS / f"{module.rpartition('.')[2]}.txt"
 
 
 def main(names: list[str]) -> int:
