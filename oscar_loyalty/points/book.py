@@ -7,7 +7,7 @@ Internal to the room: doors and flows call ``services``.
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -62,7 +62,7 @@ class Move:
 class _Draft:
     entry: Entry
     moves: list[Move]
-    lines: list[EarnedLine] = field(default_factory=list)
+    lines: Sequence[EarnedLine]
 
 
 class Book:
@@ -257,7 +257,7 @@ class Book:
         explanation: dict[str, Any] | None = None,
         reverses: Entry | None = None,
         group_id: uuid.UUID | None = None,
-        lines: Iterable[EarnedLine] = (),
+        lines: Sequence[EarnedLine] = (),
     ) -> Entry:
         """Apply balanced moves to counters and lots and draft the entry that records them."""
         if not isinstance(order_ref, str):
@@ -293,7 +293,6 @@ class Book:
         check_texts(entry)
         entry.hash = entry_hash(entry, moves)
         account.head_hash = entry.hash
-        lines = list(lines)
         for line in lines:
             check_texts(line)
         self._drafts.append(_Draft(entry=entry, moves=moves, lines=lines))
@@ -415,10 +414,8 @@ def write_books(books: list[Book]) -> None:
     if not books:
         return
     update_rows([book.account for book in books], [*COUNTERS, "seq", "head_hash", "due_at"])
-    new_lots = [lot for book in books for lot in book._new_lots]
-    insert_rows(new_lots)
-    new = {lot.pk for lot in new_lots}
-    changed = [lot for book in books for pk, lot in book._touched.items() if pk not in new]
+    insert_rows([lot for book in books for lot in book._new_lots])
+    changed = [lot for book in books for lot in book._touched.values()]
     if changed:
         update_rows(changed, [*LOT_COLUMNS, "open", "active_at", "expires_at"])
     drafts = [draft for book in books for draft in book._drafts]

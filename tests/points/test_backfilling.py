@@ -238,6 +238,20 @@ def test_months_may_be_counted_from_another_moment(account):
     assert (second.remaining, second.expired) == (0, 100)
 
 
+def test_what_is_over_at_this_very_moment_is_awarded_and_gone(account):
+    over = award(account.pk, 1, active_at=NOW - 400 * DAY, months=12)
+    award_many([over], now=NOW - 400 * DAY)
+    last = Lot.objects.get().expires_at
+    award_many([replace(over, idempotency_key="purchase:2")], now=last)
+    assert list(Lot.objects.values_list("remaining", "expired")) == [(0, 100), (0, 100)]
+
+
+def test_an_award_may_say_as_little_as_awarding_one_does(account):
+    least = {"points": 5, "idempotency_key": "a", "source_ref": "a", "active_at": NOW, "expiry_months": None}
+    [done] = award_many([Award(account_id=account.pk, unit_value=1, currency="EUR", **least)], now=NOW)
+    assert (done.entry.order_ref, done.entry.explanation, done.entry.effective_at) == ("", {}, NOW)
+
+
 def test_what_the_database_refuses_leaves_nothing_behind(programme, account, monkeypatch):
     monkeypatch.setattr(
         "oscar_loyalty.points.book.write_messages", lambda messages: pytest.fail("on the way out")

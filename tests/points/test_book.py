@@ -10,10 +10,11 @@ from oscar_loyalty.points import services
 from oscar_loyalty.points.errors import LedgerInconsistent
 from oscar_loyalty.points.models import Account, Entry, Lot
 from oscar_loyalty.points.rules import LineEarning
+from oscar_loyalty.programmes.models import Programme
 from oscar_loyalty.programmes.rules import FAR_FUTURE
 
 from .conftest import NOW
-from .test_moving import clawback, make_account, merge, owe_beside_a_reservation, standing, transfer
+from .test_moving import clawback, make_account, merge, owe, owe_beside_a_reservation, standing, transfer
 from .test_services import adjust, award, capture, hold
 
 DAY = timedelta(days=1)
@@ -54,6 +55,24 @@ def test_a_single_point_that_nobody_spends_is_gone_at_its_moment(account):
     settle(account, now=Lot.objects.get().expires_at)
     assert standing(account) == (0, 0, 0, 0)
     assert account.expired == 1
+
+
+def test_a_day_ends_where_the_programme_is(account):
+    elsewhere = make_account(Programme.objects.create(code="other", name="Other", time_zone="Asia/Tokyo"))
+    for one in (account, elsewhere):
+        award(one, 1, months=1)
+    ends = Lot.objects.order_by("pk").values_list("expires_at", flat=True)
+    assert [moment.isoformat() for moment in ends] == [
+        "2026-04-10T22:00:00+00:00",
+        "2026-04-10T15:00:00+00:00",
+    ]
+
+
+def test_a_single_point_is_owed_and_repaid(account):
+    owe(account, 1)
+    assert standing(account) == (0, 0, 0, 1)
+    award(account, 1)
+    assert standing(account) == (0, 0, 0, 0)
 
 
 def test_a_reservation_keeps_of_several_lots_as_much_as_it_holds(account):
@@ -182,9 +201,16 @@ def test_news_go_out_of_all_but_reservations(account):
     ]
 
 
-@pytest.mark.parametrize("values", [{"source_ref": "a\0b"}, {"order_ref": "x" * 129}, {"ref": "\ud800"}])
-def test_what_not_every_engine_stores_is_not_booked(account, values):
-    line = LineEarning(ref=values.pop("ref", "line:1"), basis=Decimal(1), points=10)
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ({}, {"source_ref": "a\0b"}),
+        ({}, {"order_ref": "x" * 129}),
+        ({"ref": "\ud800"}, {}),
+        ({"rule_code": "\0"}, {}),
+    ],
+)
+def test_what_not_every_engine_stores_is_not_booked(account, line, values):
     with pytest.raises(services.InvalidText):
         services.award_points(
             account_id=account.pk,
@@ -194,11 +220,28 @@ def test_what_not_every_engine_stores_is_not_booked(account, values):
             expiry_months=36,
             unit_value=Decimal("0.01"),
             currency="EUR",
-            lines=[line],
+            lines=[LineEarning(**{"ref": "line:1", "basis": Decimal(1), "points": 10, **line})],
             now=NOW,
             **{"source_ref": "order:1", **values},
         )
     assert not Entry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"order_ref": "a\0b"},
+        {"currency": "EURO"},
+        {"explanation": {"a": ["\ud800"]}},
+        {"explanation": {"\0": 1}},
+    ],
+)
+def test_what_not_every_engine_stores_is_no_repetition_either(account, values):
+    terms = {"source_ref": "order:1", "active_at": NOW, "expiry_months": 36, "unit_value": Decimal("0.01")}
+    terms |= {"account_id": account.pk, "points": 10, "idempotency_key": "purchase:1", "now": NOW}
+    services.award_points(currency="EUR", **terms)
+    with pytest.raises(services.InvalidText):
+        services.award_points(**{"currency": "EUR", **terms, **values})
 
 
 def test_of_two_entries_with_one_key_it_is_that_of_the_account_that_was_asked(account, other):

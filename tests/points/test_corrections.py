@@ -80,6 +80,26 @@ def test_all_that_is_available_may_be_deducted(account):
     )
 
 
+@pytest.mark.parametrize("points", [1, -1])
+def test_a_single_point_is_corrected(account, points):
+    award(account, 5)
+    adjust(account, points)
+    assert standing(account) == (0, 5 + points, 0, 0)
+
+
+def test_a_credit_in_no_currency_is_refused(account):
+    with pytest.raises(services.InvalidText):
+        services.adjust_points(
+            account_id=account.pk,
+            points=5,
+            reason_code="GOODWILL",
+            idempotency_key="adjustment:1",
+            actor_ref="user:1",
+            now=NOW,
+            **{**TERMS, "currency": "EURO"},
+        )
+
+
 def test_a_correction_repeated_is_booked_once_and_another_with_its_key_never(account):
     first = adjust(account, 50)
     assert adjust(account, 50) == first
@@ -150,6 +170,7 @@ def test_a_wish_is_kept_as_it_was_stated(account, clerk):
         {"customer_text_en": "x" * 201},
         {"customer_text_de": "a\0b"},
         {"internal_note": "a\0b"},
+        {"internal_note": "z" * (10**6 + 1)},
         {"internal_note": None},
     ],
 )
@@ -159,10 +180,11 @@ def test_a_wish_in_words_that_cannot_be_stored_is_refused(account, clerk, words)
     assert not Adjustment.objects.exists()
 
 
-def test_a_text_for_the_customer_has_two_hundred_characters(account, clerk):
-    wish = ask(account, 5, by=clerk, customer_text_de="x" * 200, customer_text_en="y" * 200)
+def test_a_text_has_two_hundred_characters_for_the_customer_and_a_million_for_staff(account, clerk):
+    words = {"customer_text_de": "x" * 200, "customer_text_en": "y" * 200, "internal_note": "z" * 10**6}
+    wish = ask(account, 5, by=clerk, **words)
     wish.refresh_from_db()
-    assert (wish.customer_text_de, wish.customer_text_en) == ("x" * 200, "y" * 200)
+    assert {name: getattr(wish, name) for name in words} == words
 
 
 def test_an_equal_wish_is_noted_once_while_it_waits(account, clerk, boss):
@@ -176,6 +198,8 @@ def test_an_equal_wish_is_noted_once_while_it_waits(account, clerk, boss):
     assert len({wish, *others}) == 4
     book(wish, by=clerk)
     assert ask(account, 5, by=clerk) != wish
+    undone = undo(wish, by=clerk, four_eyes_points=4)
+    assert ask(account, -5, by=clerk, reason="UNDO") != undone
 
 
 def test_a_wish_with_a_name_is_the_same_whatever_became_of_it(account, clerk):

@@ -1,11 +1,12 @@
 """Reservations to the edge: renewed, ended by time, captured in part, beside a deficit."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from oscar_loyalty.points import services
-from oscar_loyalty.points.models import Hold, Lot
+from oscar_loyalty.points.models import Entry, Hold, Lot
 
 from .conftest import NOW
 from .test_services import award, balance, capture, hold
@@ -101,6 +102,29 @@ def test_what_a_capture_leaves_has_expired_meanwhile(account):
     capture(50, now=NOW + timedelta(days=60))
     assert balance(account) == (0, 0, 0, 0)
     assert (account.spent, account.expired) == (50, 50)
+
+
+def test_what_was_never_reserved_is_not_captured(account):
+    award(account, 100)
+    with pytest.raises(services.HoldNotOpen):
+        capture(60)
+    assert balance(account) == (0, 100, 0, 0)
+
+
+def test_a_capture_says_what_it_saved(account):
+    award(account, 100)
+    reserved = hold(account, 60)
+    entry = capture(50)
+    reserved.refresh_from_db()
+    assert entry.explanation == {"amount": "0.5", "currency": "EUR"}
+    assert (reserved.amount, reserved.captured, reserved.order_ref) == (Decimal("0.5"), 50, "100")
+
+
+def test_who_releases_is_kept(account):
+    award(account, 100)
+    hold(account, 60)
+    services.release_hold(ref="basket:1", actor_ref="user:1", now=NOW)
+    assert Entry.objects.get(kind="RELEASE").actor_ref == "user:1"
 
 
 def test_returned_points_repay_a_deficit(account):

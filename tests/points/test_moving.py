@@ -349,8 +349,10 @@ def test_an_empty_account_merges_without_an_entry(account, other):
 
 def test_what_was_merged_is_not_merged_elsewhere(programme, account, other):
     merge(account, other)
+    third = make_account(programme)
+    merge(make_account(programme), third)
     with pytest.raises(services.AccountNotOpen):
-        merge(account, make_account(programme))
+        merge(account, third)
     with pytest.raises(services.AccountNotOpen):
         merge(other, account)
 
@@ -451,8 +453,10 @@ def test_what_the_source_spent_comes_back_to_the_target_with_its_old_expiry(acco
     merge(account, other)
     entry = return_spend(account, spent, points=50)
     assert (entry.account, entry.kind, entry.reverses) == (account, "SPEND_RETURN", spent)
+    assert entry.order_ref == "900"
     arrived = Entry.objects.get(group_id=entry.group_id, account=other)
     assert (arrived.kind, arrived.points, arrived.order_ref) == ("MOVE_IN", 50, "900")
+    assert arrived.reason_code == "MERGE"
     assert return_spend(other, spent, points=50) == entry
     assert return_spend(other, spent, key="undo:2").points == 30
     assert return_spend(other, spent, key="undo:3") is None
@@ -460,6 +464,16 @@ def test_what_the_source_spent_comes_back_to_the_target_with_its_old_expiry(acco
     assert set(Lot.objects.filter(account=other).values_list("expires_at", flat=True)) == {
         Lot.objects.get(account=account).expires_at
     }
+
+
+def test_what_the_source_spent_repays_what_the_target_owes(account, other):
+    award(account, 100)
+    spent = spend(account, 80, order="900")
+    merge(account, other)
+    owe(other, 50)
+    assert standing(account, other) == [(0, 0, 0, 0), (0, 0, 0, 30)]
+    return_spend(account, spent)
+    assert standing(account, other) == [(0, 0, 0, 0), (0, 50, 0, 0)]
 
 
 def test_a_return_after_merge_and_expiry_lives_for_the_grace_period(account, other):

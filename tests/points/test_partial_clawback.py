@@ -97,6 +97,12 @@ def test_what_is_no_part_of_a_line_is_refused(account, earned, share):
     assert not earned.reversed_by.exists()
 
 
+def test_only_what_can_name_a_line_names_a_share(account, earned):
+    with pytest.raises(services.InvalidText):
+        take(account, earned, "r1", shares={"line:\0": Fraction(1)})
+    assert take(account, earned, "r1", shares=shares(line_1=0)) is None
+
+
 def test_unknown_lines_and_less_returned_than_before_take_nothing(account, earned):
     assert take(account, earned, "r1", shares=shares(line_1="1/4")) == 10
     assert take(account, earned, "r2", shares=shares(line_1="1/8", line_9=1)) is None

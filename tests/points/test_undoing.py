@@ -92,9 +92,10 @@ def test_what_waits_for_its_order_can_be_scheduled_after_it_was_given_again(acco
     assert standing(account) == (0, 100, 0, 0)
 
 
-def test_what_was_pending_is_available_once_its_time_has_come(account):
+@pytest.mark.parametrize("points", [60, 100])
+def test_what_was_pending_is_available_once_its_time_has_come(account, points):
     earned = award(account, 100, active_at=NOW + 14 * DAY)
-    taken = clawback(account, earned, points=60)
+    taken = clawback(account, earned, points=points)
     give_again(account, taken, now=NOW + 14 * DAY)
     assert standing(account) == (0, 100, 0, 0)
     assert lots(account) == [(0, 100)]
@@ -217,6 +218,8 @@ def test_only_a_clawback_of_that_account_is_undone(account, other):
             give_again(account, entry, key="withdrawn:2")
     with pytest.raises(ValueError, match="no SPEND_RETURN"):
         spend_again(account, taken, key="withdrawn:2")
+    with pytest.raises(ValueError, match="did not book"):
+        spend_again(other, return_spend(account, spend(account, 10, order="7")), key="withdrawn:2")
 
 
 def test_a_frozen_account_is_given_again_what_a_closed_one_is_not(account, other):
@@ -416,6 +419,15 @@ def test_then_what_expires_first_is_taken_and_the_rest_is_owed(account):
     assert standing(account) == (0, 65, 0, 0)
 
 
+def test_what_became_of_another_redemption_is_its_own_matter(account):
+    award(account, 100)
+    first, second = (spend(account, points, order=str(points)) for points in (30, 40))
+    spend_again(account, return_spend(account, first))
+    assert return_spend(account, second, key="undo:2").points == 40
+    assert return_spend(account, first, key="undo:3").points == 30
+    assert standing(account) == (0, 100, 0, 0)
+
+
 def test_a_deficit_that_was_repaid_comes_back_with_the_next_return(account):
     award(account, 100)
     spent = spend(account, 100, order="7")
@@ -426,6 +438,19 @@ def test_a_deficit_that_was_repaid_comes_back_with_the_next_return(account):
     assert standing(account) == (0, 30, 0, 0)
     return_spend(account, spent, key="undo:2")
     assert standing(account) == (0, 130, 0, 0)
+
+
+def test_what_comes_for_a_repaid_deficit_lives_as_long_as_the_longest_lived_points_spent(account):
+    award(account, 50, months=12)
+    award(account, 100, key="purchase:2")
+    spent = spend(account, 150, order="7")
+    returned = return_spend(account, spent)
+    spend(account, 150, order="8")
+    spend_again(account, returned)
+    award(account, 150, key="purchase:3", months=6)
+    return_spend(account, spent, key="undo:2")
+    assert Lot.objects.latest("pk").expires_at == Lot.objects.get(source_ref="order:2", amount=100).expires_at
+    assert standing(account) == (0, 150, 0, 0)
 
 
 def test_points_in_a_child_lot_are_spent_again_from_there(account):
@@ -470,12 +495,23 @@ def test_what_was_taken_before_a_merge_is_given_again_after_it(account, other):
     for number, clawed in enumerate(taken):
         entry = give_again(account, clawed, key=f"withdrawn:{number}")
         assert (entry.account, entry.reverses, entry.points) == (other, clawed, clawed.points)
+        departure = Entry.objects.get(group_id=entry.group_id, account=account)
+        assert (departure.order_ref, departure.points) == (clawed.order_ref, clawed.points)
         assert give_again(other, clawed, key=f"withdrawn:{number}") == entry
     assert standing(account, other) == [(0, 0, 0, 0), (100, 50, 0, 0)]
     services.settle_account(account_id=other.pk, now=NOW + 14 * DAY)
     assert standing(account, other) == [(0, 0, 0, 0), (0, 150, 0, 0)]
     # Taken again from where they are now.
     assert clawback(account, earned, key="return:3", now=NOW + 14 * DAY).points == 100
+
+
+def test_what_was_undone_before_a_merge_is_not_undone_again_after_it(account, other):
+    taken = clawback(account, award(account, 100), points=30)
+    returned = return_spend(account, spend(account, 20, order="7"))
+    done = give_again(account, taken), spend_again(account, returned, key="withdrawn:2")
+    merge(account, other)
+    assert (give_again(account, taken), spend_again(account, returned, key="withdrawn:2")) == done
+    assert standing(account, other) == [(0, 0, 0, 0), (0, 80, 0, 0)]
 
 
 def test_a_deficit_that_was_merged_is_forgiven_where_it_is_owed(programme, account, other):
@@ -515,6 +551,7 @@ def test_spent_again_after_a_merge_and_returned_again(account, other):
     assert standing(account, other) == [(0, 0, 0, 0), (0, 95, 0, 0)]
     again = spend_again(account, entry, key="withdrawn:2")
     assert again.reverses == entry
+    assert Entry.objects.filter(group_id=again.group_id, account=other).count() == 2
     assert spend_again(account, entry, key="withdrawn:2") == again
     assert spend_again(account, parts[1], key="withdrawn:3") is None
     assert standing(account, other) == [(0, 0, 0, 0), (0, 0, 0, 5)]

@@ -221,7 +221,7 @@ class _Part:
 
     @property
     def left(self) -> int:
-        return max(self.points - self.gone, 0)
+        return self.points - self.gone
 
 
 def _parts_of(earned: Entry) -> list[_Part]:

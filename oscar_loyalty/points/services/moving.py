@@ -104,9 +104,6 @@ def merge_accounts(
     """
     if source_id == target_id:
         raise SameAccount
-    # A merge is final, so this may be read without a lock.
-    if Account.objects.filter(pk=source_id, status=Account.Status.MERGED).exists():
-        return _find_group_of_merge(source_id, target_id=target_id)
     fingerprint = _fingerprint_of_merge(source_id, target_id)
     books = Book.open_all([source_id, target_id], now=now, actor_ref=actor_ref)
     source, target = books[source_id], books[target_id]

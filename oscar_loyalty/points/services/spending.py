@@ -153,9 +153,8 @@ def release_hold(
         return 0
     _post_release(book, hold, hold.points)
     book.repay_debt()
-    book.flush()
-    _resolve(hold, state, now=now)
     book.settle(again=True)
+    _resolve(hold, state, now=now)
     return hold.points
 
 
@@ -234,8 +233,6 @@ def return_spend(
                     group_id=group_id,
                 )
             )
-    if moves[trail[-1]]:
-        giving.repay_debt()
     if giving.arriving:
         book.post(
             Entry.Kind.MOVE_IN,
@@ -247,7 +244,7 @@ def return_spend(
             reason_code="MERGE",
             group_id=group_id,
         )
-        giving.repay_debt()
+    giving.repay_debt()
     write_books(list(books.values()))
     return entries[0]
 

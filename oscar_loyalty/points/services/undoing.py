@@ -156,7 +156,7 @@ def _first_lot(entry: Entry) -> Lot:
 
 
 def _spend(book: Book, returned: Entry) -> list[Move]:
-    lot_ids = list(returned.postings.filter(lot__isnull=False).values_list("lot_id", flat=True))
+    lot_ids = list(returned.postings.values_list("lot_id", flat=True))
     family = book.family_of(Lot.objects.filter(pk__in=lot_ids))
     there = min(returned.points, book.account.available)
     moves = [
