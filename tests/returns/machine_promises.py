@@ -10,7 +10,7 @@ from django.db.models import Sum
 from hypothesis.stateful import invariant
 from oscar.core.loading import get_model
 
-from oscar_loyalty.flows import return_terms, returns
+from oscar_loyalty.flows import return_steps, return_terms, returns
 from oscar_loyalty.flows.return_terms import Pick
 from oscar_loyalty.payments import refunds
 from oscar_loyalty.payments.gateway import RefundStatus
@@ -168,7 +168,7 @@ class ReturnMachine(Steps):
 
     def is_stuck(self, of_return: Return) -> bool:
         """While its refund was failed, a part of the money went out as goodwill: there is not enough left."""
-        refund = returns.find_refund(of_return)
+        refund = return_steps.find_refund(of_return)
         left = find_refundable(order_number=of_return.order_ref).left
         return refund is not None and refund.state == "FAILED" and refund.amount > left
 
