@@ -151,6 +151,7 @@ PERMISSIONS = [
             ("get", "warehouse/returns", None),
             ("post", "warehouse/returns/{number}/transit", None),
             ("post", "warehouse/returns/{number}/receipt", None),
+            ("post", "warehouse/returns/{number}/late-receipt", {"reason": "here at last"}),
             ("post", "warehouse/returns/{number}/inspection", {"lines": []}),
         ]
     ),
