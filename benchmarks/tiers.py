@@ -7,7 +7,7 @@ is due. Each phase runs in processes of its own, so that its peak memory is its 
 for this and dropped, unless ``--keep``.
 
 On a busy machine compare the members per core of the client: those are of the processor and do not sink while
-it waits. A million members take 20 minutes at the most on two cores that have nothing else to do.
+it waits.
 """
 
 import argparse
