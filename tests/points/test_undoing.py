@@ -160,15 +160,17 @@ def test_what_was_repaid_comes_back_as_available_points(account):
     lot = Lot.objects.latest("pk")
     source = Lot.objects.earliest("pk")
     assert (lot.amount, lot.source_ref, lot.parent_lot, lot.active_at) == (40, "order:1", None, NOW)
-    assert (lot.expires_at, lot.unit_value) == (source.expires_at, source.unit_value)
+    for name in ("expires_at", "unit_value", "currency"):
+        assert getattr(lot, name) == getattr(source, name)
 
 
-def test_what_comes_for_a_repaid_deficit_lives_for_the_grace_when_its_order_is_over(account):
+@pytest.mark.parametrize("wait", [0, 20])
+def test_what_comes_for_a_repaid_deficit_lives_for_the_grace_when_its_order_is_over(account, wait):
     earned = award(account, 100, months=1)
     spend(account, 100, order="7")
     taken = clawback(account, earned)
     award(account, 100, key="purchase:2")
-    late = NOW + 60 * DAY
+    late = Lot.objects.earliest("pk").expires_at + wait * DAY
     give_again(account, taken, now=late)
     lot = Lot.objects.latest("pk")
     assert late + GRACE * DAY < lot.expires_at <= late + (GRACE + 1) * DAY
@@ -512,6 +514,15 @@ def test_what_was_undone_before_a_merge_is_not_undone_again_after_it(account, ot
     merge(account, other)
     assert (give_again(account, taken), spend_again(account, returned, key="withdrawn:2")) == done
     assert standing(account, other) == [(0, 0, 0, 0), (0, 80, 0, 0)]
+
+
+def test_what_waits_for_its_order_lives_after_a_merge_as_long_as_before(account, other):
+    taken = clawback(account, award(account, 100, active_at=FAR_FUTURE, months=12), points=60)
+    merge(account, other)
+    give_again(account, taken)
+    services.schedule_activation(account_id=account.pk, source_ref="order:1", active_at=NOW + DAY, now=NOW)
+    ends = Lot.objects.filter(account=other).values_list("expires_at", flat=True)
+    assert [moment.date().isoformat() for moment in ends] == ["2027-03-11", "2027-03-11"]
 
 
 def test_a_deficit_that_was_merged_is_forgiven_where_it_is_owed(programme, account, other):

@@ -105,7 +105,6 @@ class GivingBack:
                 unit_value=like.unit_value,
                 currency=like.currency,
             )
-            self._credited.append(lot)
             moves.append(Move(_Code.EXPENSE, _Code.AVAILABLE, rest, lot))
         return moves
 
