@@ -118,6 +118,7 @@ def test_sweeps_in_parallel_share_the_work_and_tell_each_change_once(programme):
             assert TierChange.objects.filter(member=member).count() == 2
 
 
+@pytest.mark.usefixtures("row_locks")
 def test_one_sweep_has_its_work_done_by_as_many_processes_as_it_is_told(programme, monkeypatch):
     everybody = [make_member() for _ in range(12)]
     for member in everybody:

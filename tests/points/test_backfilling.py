@@ -51,6 +51,17 @@ def make_account(programme):
     return open_account(member_id=member.pk, programme_id=programme.pk)
 
 
+def hold(account, points, *, now=NOW, until=NOW + DAY):
+    services.hold_points(
+        account_id=account.pk,
+        ref=f"basket:{account.pk}",
+        requested=points,
+        currency="EUR",
+        expires_at=until,
+        now=now,
+    )
+
+
 def rows_of(accounts):
     """What is stored of some accounts, without what is chance: ids, and hashes of them. Of the entries
     those that the test made; their pasts name reservations by chance too."""
@@ -103,14 +114,7 @@ def put_in_debt(account, points):
     """An earning is spent and then taken back."""
     at = NOW - 20 * DAY
     earned = award_points(**award(account.pk, 900, points, active_at=at, months=None).as_arguments(), now=at)
-    services.hold_points(
-        account_id=account.pk,
-        ref=f"basket:{account.pk}",
-        requested=points,
-        currency="EUR",
-        expires_at=NOW,
-        now=at,
-    )
+    hold(account, points, now=at, until=NOW)
     services.capture_hold(
         ref=f"basket:{account.pk}", points=points, amount=Decimal(1), order_ref=f"for {account.pk}", now=at
     )
@@ -121,14 +125,7 @@ def put_on_hold(account, points):
     """Points that are reserved for a basket, and are over meanwhile."""
     at = NOW - 60 * DAY
     award_points(**award(account.pk, 800, points, active_at=at, months=1).as_arguments(), now=at)
-    services.hold_points(
-        account_id=account.pk,
-        ref=f"basket:{account.pk}",
-        requested=points,
-        currency="EUR",
-        expires_at=NOW + DAY,
-        now=at,
-    )
+    hold(account, points, now=at)
 
 
 def leave_something_due(account, points):
@@ -244,6 +241,61 @@ def test_what_is_over_at_this_very_moment_is_awarded_and_gone(account):
     last = Lot.objects.get().expires_at
     award_many([replace(over, idempotency_key="purchase:2")], now=last)
     assert list(Lot.objects.values_list("remaining", "expired")) == [(0, 100), (0, 100)]
+
+
+# Days from now at which points that are there become spendable, and months until they expire.
+@pytest.mark.parametrize("past", [[(1, 12)], [(-20, 1)], [(1, 12), (-20, 1)], [(-20, None)]])
+def test_what_is_due_next_is_what_it_is_after_awarding_one_by_one(programme, past):
+    accounts = [make_account(programme) for _ in range(2)]
+    for account in accounts:
+        for number, (days, months) in enumerate(past, start=10):
+            # A single point, so that no lot is too small to be seen.
+            one = award(account.pk, number, 1, active_at=NOW + days * DAY, months=months)
+            award_points(**one.as_arguments(), now=NOW)
+    single, bulk = (award(account.pk, 1, active_at=NOW - 5 * DAY, months=1) for account in accounts)
+    award_points(**single.as_arguments(), now=NOW)
+    award_many([bulk], now=NOW)
+    first, second = Account.objects.order_by("pk").values_list("due_at", flat=True)
+    assert first == second
+
+
+def test_what_is_wrong_with_one_award_is_told_and_stops_no_other(programme):
+    plain, reserving, last = (make_account(programme) for _ in range(3))
+    award_many([award(reserving.pk, 1, months=None)], now=NOW)
+    hold(reserving, 60)
+    over = award(reserving.pk, 2, active_at=NOW - 400 * DAY, months=12)
+    done = award_many(
+        [
+            *(award(plain.pk, 3), award(plain.pk, 4, 0), award(plain.pk, 3, 7)),
+            *(over, award(reserving.pk, 5, 0), replace(over, points=7)),
+            award(last.pk, 6),
+        ],
+        now=NOW,
+    )
+    refused = [services.InvalidPoints, services.IdempotencyKeyReused]
+    assert [type(one.error) if one.error else one.is_new for one in done] == [
+        *(True, *refused),
+        *(True, *refused),
+        True,
+    ]
+
+
+def test_of_what_is_over_at_this_very_moment_reserved_points_stay(programme):
+    """One by one and in bulk: reserved is what expires first."""
+    accounts = [make_account(programme) for _ in range(2)]
+    over = award(accounts[0].pk, 2, active_at=NOW - 400 * DAY, months=12)
+    award_many([replace(over, account_id=make_account(programme).pk)], now=NOW - 400 * DAY)
+    last = Lot.objects.get().expires_at
+    for account in accounts:
+        award_many([award(account.pk, 1, active_at=last - DAY, months=None)], now=last - DAY)
+        hold(account, 60, now=last, until=last + DAY)
+    award_points(**over.as_arguments(), now=last)
+    award_many([replace(over, account_id=accounts[1].pk)], now=last)
+    first, second = (
+        list(Lot.objects.filter(account=account).order_by("pk").values_list("remaining", "expired"))
+        for account in accounts
+    )
+    assert first == second == [(100, 0), (60, 40)]
 
 
 def test_an_award_may_say_as_little_as_awarding_one_does(account):
