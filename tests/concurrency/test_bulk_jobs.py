@@ -189,7 +189,8 @@ def test_processes_that_settle_take_turns_with_a_busy_shop(settings):
         time.sleep(1)
     while settle_due_accounts(now=NOW + 2 * DAY):
         pass
-    assert all(audit_account(account.pk) == [] for account in accounts)
+    found = {account.pk: audit_account(account.pk) for account in accounts}
+    assert not any(found.values()), found
 
 
 def test_sweeps_at_once_end_each_reservation_once():
@@ -208,7 +209,8 @@ def test_sweeps_at_once_end_each_reservation_once():
     end_expired_holds(now=NOW + 3 * DAY)
     assert set(Hold.objects.values_list("state", flat=True)) == {"EXPIRED"}
     assert Entry.objects.filter(kind="RELEASE").count() == 12
-    assert all(audit_account(account.pk) == [] for account in accounts)
+    found = {account.pk: audit_account(account.pk) for account in accounts}
+    assert not any(found.values()), found
 
 
 def _end_holds():

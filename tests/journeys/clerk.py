@@ -144,20 +144,24 @@ def read_tier(*, person: str) -> dict[str, str]:
 
 
 def let_count(*, person: str, spend: str) -> None:
-    """Have a member bought so much elsewhere that so much money counts for their tier."""
-    from oscar_loyalty.tiers.services import qualify_purchase
+    """Have so much money count for a member's tier, whatever they have bought before."""
+    from oscar_loyalty.tiers.models import QualifyingEntry
+    from oscar_loyalty.tiers.services import disqualify_purchase, qualify_purchase
 
     now = timezone.now()
     account = _find_account(person)
-    missing = Decimal(spend) - Decimal(read_tier(person=person).get("qualified", "0"))
-    assert missing > 0, "this member has bought more than that already"
+    counted = QualifyingEntry.objects.filter(member_id=account.member_id)
+    for order_ref in counted.order_by().values_list("order_ref", flat=True).distinct():
+        disqualify_purchase(
+            programme_id=account.programme_id, order_ref=order_ref, key=f"given back:{order_ref}", now=now
+        )
     qualify_purchase(
         programme_id=account.programme_id,
         member_id=account.member_id,
         order_ref=f"till:{now:%H%M%S%f}",
         occurred_at=now,
         points=0,
-        spend=missing,
+        spend=Decimal(spend),
         currency="EUR",
         now=now,
     )
