@@ -172,6 +172,7 @@ def recompute_due_tiers(
         return queries.count_due(programme_id=programme.pk, version=rules.version, now=now)
 
     total = count_due() if on_progress or processes > 1 else 0
+    done = 0
     if processes > 1 and can_share_work():
 
         def tick() -> None:
@@ -179,8 +180,8 @@ def recompute_due_tiers(
                 on_progress(max(total - count_due(), 0), total)
 
         share_work(_recompute_all_due, now, batch, processes=processes, tick=tick)
-        return max(total - count_due(), 0)
-    done = 0
+        # Each leaves to the others what they have locked; MariaDB locks more than what is read.
+        done = max(total - count_due(), 0)
     due = queries.iterate_due(programme_id=programme.pk, version=rules.version, now=now, batch=batch)
     for status_ids in due:
         done += _recompute(status_ids, programme=programme, now=now, only_due=True)
