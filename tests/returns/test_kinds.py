@@ -1,15 +1,13 @@
 """The table of all kinds of returns in the documentation is what really happens."""
 
 import os
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from django.db import transaction
 
-from oscar_loyalty.tiers.models import Tier, TierScheme
-
 from .kinds import KINDS, as_markdown, play
+from .world import make_tier
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "returns-table.md"
 BEGIN, END = "<!-- begin of the table -->", "<!-- end of the table -->"
@@ -17,17 +15,7 @@ BEGIN, END = "<!-- begin of the table -->", "<!-- end of the table -->"
 
 @pytest.mark.django_db
 def test_the_documented_table_is_what_happens(account, programme):
-    version = programme.versions.get()
-    TierScheme.objects.create(version=version)
-    Tier.objects.create(
-        version=version,
-        code="silver",
-        name_de="Silber",
-        name_en="Silver",
-        rank=1,
-        entry_threshold=Decimal(80),
-        keep_threshold=Decimal(60),
-    )
+    make_tier(programme, entry=80, keep=60)
     rows = []
     for kind in KINDS:
         with transaction.atomic():

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from oscar_loyalty.tiers.models import Tier, TierPerk, TierScheme
+from oscar_loyalty.tiers.models import TierPerk
 from tests.shop import world as shop
 
 from .machine_promises import ReturnMachine
-from .world import make_order, make_policy
+from .world import make_order, make_policy, make_tier
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
@@ -50,17 +50,7 @@ class Told(ReturnMachine):
 def open_shop(*, spent_points: str) -> Any:
     """A shop with a silver tier that is refunded at once, where who returns little keeps it."""
     programme = shop.make_programme(waiting_days=10, expiry_months=18, claim_days=365)
-    version = programme.versions.get()
-    TierScheme.objects.create(version=version)
-    Tier.objects.create(
-        version=version,
-        code="silver",
-        name_de="Silber",
-        name_en="Silver",
-        rank=1,
-        entry_threshold=Decimal(150),
-        keep_threshold=Decimal(100),
-    )
+    version = make_tier(programme, entry=150, keep=100)
     TierPerk.objects.create(version=version, tier_code="silver", kind="INSTANT_REFUND", parameters={})
     make_policy(
         programme,

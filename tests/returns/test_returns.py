@@ -29,11 +29,11 @@ from oscar_loyalty.returns.models import Condition, Return, SpentPoints
 from oscar_loyalty.returns.services import Decision, DecisionInvalid
 from oscar_loyalty.returns.states import State
 from oscar_loyalty.shop.orders import Period, list_missed_order_ids
-from oscar_loyalty.tiers.models import OrderPerks, PerkUse, QualifyingEntry, Tier, TierScheme, TierStatus
+from oscar_loyalty.tiers.models import OrderPerks, PerkUse, QualifyingEntry, TierStatus
 from tests.shop import world as shop
 
 from .bank import Bank
-from .world import accept, ask, make_order, make_policy, pick_all, refunds_of, relay, state_of
+from .world import accept, ask, make_order, make_policy, make_tier, pick_all, refunds_of, relay, state_of
 
 pytestmark = pytest.mark.django_db
 D = Decimal
@@ -454,20 +454,6 @@ def test_what_the_carrier_has_and_brought_points_alone_can_be_undone(account, po
     assert (undo(made).state, state_of(account)) == (State.CANCELLED, before)
 
 
-def make_tier(programme):
-    version = programme.versions.get()
-    TierScheme.objects.create(version=version)
-    Tier.objects.create(
-        version=version,
-        code="silver",
-        name_de="Silber",
-        name_en="Silver",
-        rank=1,
-        entry_threshold=D(20),
-        keep_threshold=D(10),
-    )
-
-
 def test_store_credit_is_for_members_of_shops_that_offer_it(account):
     with pytest.raises(ReturnRefused, match="store_credit_not_offered"):
         ask(make_order(account.user), refund_to="STORE_CREDIT")
@@ -613,17 +599,7 @@ def test_less_in_the_parcel_than_was_refunded_is_told_to_staff_and_not_taken(acc
 
 
 def test_the_order_that_lifted_a_member_comes_back_and_the_preview_says_so(account, programme):
-    version = programme.versions.get()
-    TierScheme.objects.create(version=version)
-    Tier.objects.create(
-        version=version,
-        code="silver",
-        name_de="Silber",
-        name_en="Silver",
-        rank=1,
-        entry_threshold=D(100),
-        keep_threshold=D(80),
-    )
+    make_tier(programme, entry=100, keep=80)
     order = make_order(account.user, (("60.00", 2, 19),))
     line = order.lines.get()
     picks = [Pick(line_id=line.pk, quantity=1)]

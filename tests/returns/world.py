@@ -17,6 +17,7 @@ from oscar_loyalty.payments.refund_models import Refund
 from oscar_loyalty.returns.models import Condition, Return, ReturnPolicy
 from oscar_loyalty.returns.services import Decision
 from oscar_loyalty.testing.ledger import assert_ledger_balanced
+from oscar_loyalty.tiers.models import Tier, TierScheme
 from tests.shop import world as shop
 
 from .bank import Bank
@@ -146,3 +147,19 @@ def state_of(account: Any) -> tuple[int, int, int]:
 
 def new_key() -> str:
     return str(uuid.uuid4())
+
+
+def make_tier(programme: Any, *, entry: int = 20, keep: int = 10) -> Any:
+    """Silver, from so much money on; returns the version of the programme that has it."""
+    version = programme.versions.get()
+    TierScheme.objects.create(version=version)
+    Tier.objects.create(
+        version=version,
+        code="silver",
+        name_de="Silber",
+        name_en="Silver",
+        rank=1,
+        entry_threshold=entry,
+        keep_threshold=keep,
+    )
+    return version
