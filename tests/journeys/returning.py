@@ -10,7 +10,7 @@ DESK = "/dashboard/loyalty/returns/"
 
 
 def buy(shopper, goods, *, pieces):
-    """Order some pieces of one product, have them delivered, and return the order."""
+    """Order some pieces of one product, have them rewarded and delivered, and return the order."""
     shop = shopper.shop
     before = shop.read_orders(shopper.name)
     shopper.add(*[goods] * pieces)
@@ -18,6 +18,8 @@ def buy(shopper, goods, *, pieces):
     shopper.pay()
     assert shopper.is_thanked()
     (order,) = [order for order in shop.read_orders(shopper.name) if order not in before]
+    # A return that is looked at before the worker has booked the order's points is to be looked at again after.
+    wait_for(lambda: order["number"] in [ref for _kind, ref in shop.read_account(shopper.name)["entries"]])
     shop.clerk.ask("deliver", number=order["number"])
     return order
 
@@ -44,7 +46,9 @@ def scan(clerk, number):
 
 
 def number_of(shopper):
-    return re.search(r"/(R[0-9A-Z]{9})/", shopper.page.url)[1]
+    found = re.search(r"/(R[0-9A-Z]{9})/", shopper.page.url)
+    assert found, f"{shopper.page.url}: {shopper.read()}"
+    return found[1]
 
 
 def money(text):
