@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from oscar_loyalty.admin import rule_forms
@@ -112,7 +113,10 @@ class EarningRuleAdmin(PartOfVersionMixin, admin.ModelAdmin):  # type: ignore[ty
         gives = [PARAMETER + one.name for one in kind.parameters] if kind is not None else []
         return [
             (None, {"fields": ["version", "kind", "name", "code", "text_de", "text_en"]}),
-            (kind.label if kind is not None else rule_forms.unknown_kind_text(code), {"fields": gives}),
+            (
+                capfirst(kind.label) if kind is not None else rule_forms.unknown_kind_text(code),
+                {"fields": gives},
+            ),
             (_("When"), {"fields": ["occasion", "event_code"]}),
             *((title, {"fields": [CONDITION + name for name in names]}) for title, names in CONDITION_GROUPS),
             (
@@ -133,7 +137,7 @@ class EarningRuleAdmin(PartOfVersionMixin, admin.ModelAdmin):  # type: ignore[ty
         rule = form.instance
         context["is_editable"] = rule.pk is None or self.has_change_permission(request, rule)
         context["is_previewed"] = "_preview" in request.POST and not context["errors"]
-        context["rule_sentence"] = self._sentence(rule) if not context["errors"] and rule.code else ""
+        context["sentence"] = self._sentence(rule) if not context["errors"] and rule.code else ""
         if rule.pk and context["is_editable"]:
             self._fill_hours(form, rule)
         return super().render_change_form(request, context, *args, **kwargs)

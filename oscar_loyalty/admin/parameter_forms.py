@@ -25,6 +25,10 @@ class HasParameters(Protocol):
 class ParametersForm(forms.ModelForm):  # type: ignore[type-arg]
     """A form of something with a JSON column ``parameters``, which is filled from fields of their own."""
 
+    def is_valid(self) -> bool:
+        # "Preview" shows the page again, with what is typed, instead of saving it.
+        return super().is_valid() and "_preview" not in self.data
+
     def add_parameters(self, kind: HasParameters) -> None:
         stored = self.instance.parameters if isinstance(self.instance.parameters, dict) else {}
         for parameter in kind.parameters:

@@ -30,6 +30,7 @@ from oscar_loyalty.tiers.perks import (
     describe_perk,
     perks,
 )
+from oscar_loyalty.tiers.queries import name_of
 
 
 class DetailsForm(ParametersForm):
@@ -75,6 +76,7 @@ class PerkAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """What both have in common: the kind is chosen first, and decides on the form."""
 
     base_form: type[DetailsForm] = DetailsForm
+    add_form_template = change_form_template = "admin/oscar_loyalty/perk/change_form.html"
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         if self.has_add_permission(request) and self._kind(request, None) is None:
@@ -97,13 +99,26 @@ class PerkAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             kwargs["fields"] = [*self.own_fields(obj)]
         return super().get_form(request, obj, change=change, **kwargs)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        kind = self._kind(request, obj)
-        details = (
-            [] if kind is None else [f"{PARAMETER}{detail.name}" for detail in perks.get(kind).parameters]
-        )
-        shown = ["sentence", *self.own_fields(obj)] if obj else [*self.own_fields(obj)]
-        return [*shown, *details] if self._may_edit(request, obj) else shown
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        code = self._kind(request, obj)
+        if code is None or not self._may_edit(request, obj):
+            return [(None, {"fields": [*(["sentence"] if obj else []), *self.own_fields(obj)]})]
+        kind = perks.get(code)
+        details = [f"{PARAMETER}{detail.name}" for detail in kind.parameters]
+        return [(None, {"fields": self.own_fields(obj)}), (capfirst(kind.label), {"fields": details})]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        form, perk = context["adminform"].form, context.get("original")
+        context["is_editable"] = self._may_edit(request, perk) and isinstance(form, self.base_form)
+        if context["is_editable"]:
+            context["is_previewed"] = "_preview" in request.POST and not context["errors"]
+            if context["is_previewed"]:
+                context["sentence"] = describe_perk(form.kind_code, form.cleaned_data["parameters"])
+            elif perk is not None and not context["errors"]:
+                context["sentence"] = self.sentence(perk)
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["sentence"]
@@ -140,7 +155,8 @@ class TierPerkForm(DetailsForm):
         if "tier_code" in self.fields:
             tiers = Tier.objects.filter(version__in=list_editable_versions(now=timezone.now()))
             names = {
-                tier.code: f"{tier} ({tier.code})" for tier in tiers.order_by("-version__number", "-rank")
+                tier.code: f"{name_of(tier)} ({tier.code})"
+                for tier in tiers.order_by("-version__number", "-rank")
             }
             self.fields["tier_code"].widget = forms.Select(choices=[("", "---------"), *names.items()])
 
@@ -162,7 +178,7 @@ class TierPerkForm(DetailsForm):
 @admin.register(TierPerk)
 class TierPerkAdmin(PartOfVersionMixin, PerkAdmin):
     base_form = TierPerkForm
-    list_display = ["tier_code", "kind_name", "sentence", "version", "uses_per_period"]
+    list_display = ["tier_name", "kind_name", "sentence", "version", "uses_per_period"]
     list_filter = [TierFilter, KindFilter, "version"]
     search_fields = ["tier_code", "kind"]
     list_select_related = ["version__programme"]
@@ -171,7 +187,13 @@ class TierPerkAdmin(PartOfVersionMixin, PerkAdmin):
         return ["version", "tier_code", "uses_per_period"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TierPerk]:
-        return super().get_queryset(request).order_by("-version__number", "tier_code", "kind")
+        perks = super().get_queryset(request).prefetch_related("version__tiers")
+        return perks.order_by("-version__number", "tier_code", "kind")
+
+    @admin.display(description=_("tier"), ordering="tier_code")
+    def tier_name(self, perk: TierPerk) -> str:
+        tiers = perk.version.tiers.all()
+        return next((name_of(tier) for tier in tiers if tier.code == perk.tier_code), perk.tier_code)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or _is_open(obj))
@@ -266,11 +288,16 @@ class PerkGrantAdmin(PerkAdmin):
         kwargs["fields"] = []
         return admin.ModelAdmin.get_form(self, request, obj, change=change, **kwargs)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
-            return super().get_fields(request, obj)
+            return super().get_fieldsets(request, obj)
         may_revoke = self.has_change_permission(request, obj) and _is_running(obj)
-        return ["sentence", *self.own_fields(obj), *(["take_back", "take_back_reason"] if may_revoke else [])]
+        shown = [
+            "sentence",
+            *self.own_fields(obj),
+            *(["take_back", "take_back_reason"] if may_revoke else []),
+        ]
+        return [(None, {"fields": shown})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["sentence", *(self.own_fields(obj) if obj else [])]

@@ -419,8 +419,8 @@ class ProgrammeVersionAdmin(VersionPages):
         context["is_editable"] = version is None or self.has_change_permission(request, version)
         context["show_save_and_add_another"] = False
         if version is None:
-            context["show_save"] = can_publish(request)
-            context["show_save_and_continue"] = False
+            # The page has buttons of its own: "Save" alone would not say that it comes into force.
+            context["can_publish"] = can_publish(request)
         else:
             context["state"] = self.state_now(version)
             context["steps"] = self.steps_for(request, version)

@@ -129,10 +129,6 @@ class RuleForm(ParametersForm):
         chosen = str(self.data.get("version") or self.initial.get("version") or "")
         return int(chosen) if chosen.isdecimal() else None
 
-    def is_valid(self) -> bool:
-        # "Preview" shows the page again, with what is typed, instead of saving it.
-        return super().is_valid() and "_preview" not in self.data
-
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if self.kind is None:

@@ -30,7 +30,7 @@ from oscar_loyalty.tiers.models import (
     TiersOfVersion,
     TierStatus,
 )
-from oscar_loyalty.tiers.queries import find_tier_table_of
+from oscar_loyalty.tiers.queries import find_tier_table_of, name_of
 
 
 class _PartOfVersion(admin.options.InlineModelAdmin):  # type: ignore[type-arg]
@@ -187,7 +187,7 @@ class TiersOfVersionAdmin(PartOfVersionMixin, admin.ModelAdmin):  # type: ignore
     @admin.display(description=_("tiers"))
     def tier_names(self, version: TiersOfVersion) -> str:
         tiers = sorted(version.tiers.all(), key=lambda tier: tier.rank)
-        return ", ".join(str(tier) for tier in tiers) or "—"
+        return ", ".join(name_of(tier) for tier in tiers) or "—"
 
     @admin.display(description=_("in words"))
     def in_words(self, version: TiersOfVersion) -> SafeString | str:

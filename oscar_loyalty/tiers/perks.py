@@ -107,13 +107,13 @@ class FreeShipping(PerkKind):
             name="methods",
             label=_("delivery methods"),
             format=Format.CODES,
-            help_text=_("Their codes. Empty: all."),
+            help_text=_("Their codes, with a comma between them. Empty: all."),
         ),
         Parameter(
             name="countries",
             label=_("countries"),
             format=Format.COUNTRIES,
-            help_text=_("Two letters each. Empty: all."),
+            help_text=_("Two letters each, with a comma between them. Empty: all."),
         ),
     )
 
@@ -165,13 +165,19 @@ class ExpressAtStandard(PerkKind):
     label = _("express for the price of standard")
     counts_uses = True
     parameters = (
-        Parameter(name="express", label=_("code of the fast method"), format=Format.CODES, required=True),
+        Parameter(
+            name="express",
+            label=_("codes of the fast methods"),
+            format=Format.CODES,
+            required=True,
+            help_text=_("With a comma between them."),
+        ),
         Parameter(name="standard", label=_("code of the ordinary method"), format=Format.TEXT, required=True),
         Parameter(
             name="countries",
             label=_("countries"),
             format=Format.COUNTRIES,
-            help_text=_("Two letters each. Empty: all."),
+            help_text=_("Two letters each, with a comma between them. Empty: all."),
         ),
     )
 
@@ -321,7 +327,14 @@ class BirthdayGift(PerkKind):
     label = _("birthday gift")
     counts_uses = True
     parameters = (
-        Parameter(name="product", label=_("product"), format=Format.PRODUCT, required=True, minimum=1),
+        Parameter(
+            name="product",
+            label=_("product"),
+            format=Format.PRODUCT,
+            required=True,
+            minimum=1,
+            help_text=_("Its number: it ends the address of the product's page."),
+        ),
     )
 
     def describe(self, parameters: Mapping[str, Any]) -> str:

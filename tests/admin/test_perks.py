@@ -60,6 +60,25 @@ def test_a_perk_is_given_to_a_tier_of_a_version_to_come(admin_client, planned):
     assert "60 days to return" in admin_client.get(reverse(f"{PERKS}_changelist")).content.decode()
 
 
+def test_what_is_typed_is_said_in_words_before_it_is_saved(admin_client, planned, make_member):
+    url = reverse(f"{PERKS}_add") + "?kind=RETURN_WINDOW"
+    page = admin_client.get(url).content.decode()
+    assert "Longer time to return" in page
+    assert 'name="_preview"' in page
+    data = {"version": planned.pk, "tier_code": "silver", "parameter_days": "100", "_preview": "Preview"}
+    page = admin_client.post(url, data).content.decode()
+    assert "Preview of what is typed below (not saved yet)" in page
+    assert "100 days to return what you bought" in page
+    assert 'value="100"' in page
+    assert "not saved yet" not in admin_client.post(url, {**data, "parameter_days": "0"}).content.decode()
+    assert not TierPerk.objects.exists()
+    grant = {"member": make_member("anna").member.pk, "active_from_0": "2026-01-01", "active_from_1": "00:00"}
+    grant |= {"parameter_factor": "2", "reason": "Late", "_preview": "Preview"}
+    page = admin_client.post(reverse(f"{GRANTS}_add") + "?kind=EARNING_MULTIPLIER", grant).content.decode()
+    assert "2 times as many points" in page
+    assert not PerkGrant.objects.exists()
+
+
 def test_a_version_in_force_is_only_read(admin_client, planned):
     perk = TierPerk.objects.create(
         version=planned, tier_code="silver", kind="RETURN_WINDOW", parameters={"days": 9}

@@ -18,7 +18,7 @@ def buy(shopper, goods, *, pieces):
     shopper.pay()
     assert shopper.is_thanked()
     (order,) = [order for order in shop.read_orders(shopper.name) if order not in before]
-    # A return that is looked at before the worker has booked the order's points is to be looked at again after.
+    # What a return brings is looked at again where the points of its order are booked only in the meantime.
     wait_for(lambda: order["number"] in [ref for _kind, ref in shop.read_account(shopper.name)["entries"]])
     shop.clerk.ask("deliver", number=order["number"])
     return order
