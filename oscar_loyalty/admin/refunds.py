@@ -17,6 +17,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from oscar_loyalty.admin.read_only import ReadOnlyAdmin
+from oscar_loyalty.flows.wording import money
 from oscar_loyalty.payments import queries, refunds
 from oscar_loyalty.payments.refund_models import Refund
 
@@ -25,6 +26,7 @@ _FAILED = Q(state=Refund.State.FAILED, replaced_by=None)
 _UNCLEAR = Q(state__in=Refund.OPEN, failure_code__startswith=Refund.MISMATCH)
 _REFUSALS: dict[type[Exception], Any] = {
     refunds.RefundExceedsPaid: _("More would go back than was paid: %(refund)s"),
+    refunds.RefundReferenceMissing: _("Without a reference nobody finds the payment again: %(refund)s"),
     refunds.RefundNotFailed: _("Has not failed: %(refund)s"),
     refunds.RefundUnclear: _("The provider has it, or does not say whether it has: %(refund)s"),
     refunds.RefundReplaced: _("Was tried again already: %(refund)s"),
@@ -46,7 +48,7 @@ class StaffFilter(admin.SimpleListFilter):
 
 @admin.register(Refund)
 class RefundAdmin(ReadOnlyAdmin):
-    list_display = ["requested_at", "order_number", "amount", "currency", "method", "state", "failure_code"]
+    list_display = ["requested_at", "order_number", "money", "method", "state", "failure_code"]
     list_filter = [StaffFilter, "state", "method", "requested_at"]
     search_fields = [
         "order_number__exact",
@@ -59,13 +61,12 @@ class RefundAdmin(ReadOnlyAdmin):
     ordering = ["-id"]
     show_full_result_count = False
     actions = ["try_again", "note_payment_by_hand"]
-    readonly_fields = ["second_try", "events"]
+    readonly_fields = ["money", "second_try", "events"]
     fields = [
         "public_id",
         "cause_ref",
         "order_number",
-        "amount",
-        "currency",
+        "money",
         "method",
         "state",
         "failure_code",
@@ -87,6 +88,10 @@ class RefundAdmin(ReadOnlyAdmin):
 
     def has_handle_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("oscar_loyalty.handle_refund")
+
+    @admin.display(description=_("amount"), ordering="amount")
+    def money(self, refund: Refund) -> str:
+        return money(refund.amount, refund.currency)
 
     @admin.display(description=_("second try"))
     def second_try(self, refund: Refund) -> SafeString | str:
@@ -119,7 +124,7 @@ class RefundAdmin(ReadOnlyAdmin):
         def act(refund: Refund) -> None:
             refunds.pay_by_hand(
                 refund_id=refund.pk,
-                reference=request.POST.get(f"reference-{refund.pk}", "").strip()[:128],
+                reference=request.POST.get(f"reference-{refund.pk}", ""),
                 by=_actor(request),
                 now=timezone.now(),
             )

@@ -23,7 +23,13 @@ from oscar_loyalty.flows.return_reading import find_time_zone
 from oscar_loyalty.flows.return_terms import ReturnRefused
 from oscar_loyalty.flows.returns import Preview
 from oscar_loyalty.payments.refund_models import Refund
-from oscar_loyalty.payments.refunds import RefundExceedsPaid, RefundNotFailed, RefundReplaced, RefundUnclear
+from oscar_loyalty.payments.refunds import (
+    RefundExceedsPaid,
+    RefundNotFailed,
+    RefundReferenceMissing,
+    RefundReplaced,
+    RefundUnclear,
+)
 from oscar_loyalty.returns import desk_queries
 from oscar_loyalty.returns.models import Condition, Return, ReturnLine, ReturnPhoto
 from oscar_loyalty.returns.photos import PhotoRefused, add_photo
@@ -34,6 +40,7 @@ from oscar_loyalty.shop.return_desk import find_pictures
 
 _REFUSED = {
     RefundNotFailed: "refund_not_failed",
+    RefundReferenceMissing: "reference_missing",
     RefundReplaced: "refund_replaced",
     RefundUnclear: "refund_unclear",
     RefundExceedsPaid: "refund_exceeds_paid",
@@ -350,11 +357,7 @@ class RefundView(_OneReturn):
         }
         try:
             if "by_hand" in request.POST:
-                reference = request.POST.get("reference", "").strip()[:128]
-                if not reference:
-                    messages.error(request, explain("reference_missing"))
-                    return self.back(of_return)
-                return_desk.pay_by_hand(reference=reference, **step)
+                return_desk.pay_by_hand(reference=request.POST.get("reference", ""), **step)
                 messages.success(request, _("Noted: the money was paid by hand."))
             else:
                 return_desk.retry_refund(**step)

@@ -18,7 +18,7 @@ from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.flows import adjustments
 from oscar_loyalty.members import queries as members
 from oscar_loyalty.payments import refunds
-from oscar_loyalty.payments.queries import find_refundable
+from oscar_loyalty.payments.queries import find_refundable, sum_still_owed
 from oscar_loyalty.points import services as points_services
 from oscar_loyalty.points.models import Account, Adjustment
 from oscar_loyalty.points.queries import find_account_of_user
@@ -85,10 +85,10 @@ def find_budget(*, clerk_id: int, currency: str, now: datetime) -> Budget | None
 def find_left(*, order_ref: str) -> Decimal:
     """
     Money that was paid for an order and has not come back. What came back as points counts as well: nobody
-    gets more than they paid.
+    gets more than they paid. So does what a failed refund still owes, or it could not be paid any more.
     """
-    left = find_refundable(order_number=order_ref).left - queries.sum_not_paid_out(order_ref=order_ref)
-    return max(left, NOTHING)
+    left = find_refundable(order_number=order_ref).left - sum_still_owed(order_number=order_ref)
+    return max(left - queries.sum_not_paid_out(order_ref=order_ref), NOTHING)
 
 
 @atomic_with_retries

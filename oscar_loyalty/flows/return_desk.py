@@ -220,7 +220,8 @@ def pay_by_hand(*, return_id: int, refund_id: int, reference: str, actor_ref: st
     """
     Somebody has paid a refund outside of the provider.
 
-    :raises RefundNotFailed, RefundReplaced, RefundExceedsPaid: see ``payments.refunds``
+    :raises RefundReferenceMissing, RefundNotFailed, RefundReplaced, RefundExceedsPaid: see
+        ``payments.refunds``
     """
     refund = _refund_of(return_id, refund_id)
     refunds.pay_by_hand(refund_id=refund.pk, reference=reference, by=actor_ref, now=now)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 from django.utils.translation import gettext
 from oscar.core.loading import get_model
 
@@ -79,6 +79,14 @@ def find_refundable(*, order_number: str) -> Refundable:
         method=str(Refund.Method.CARD if by_card else Refund.Method.MANUAL),
         label=source.label if source is not None else "",
     )
+
+
+def sum_still_owed(*, order_number: str) -> Decimal:
+    """Refunds of an order that have failed and wait for somebody to try them again or to pay them by hand."""
+    failed = Refund.objects.filter(
+        order_number=order_number, state=Refund.State.FAILED, replaced_by__isnull=True
+    )
+    return failed.aggregate(total=Sum("amount"))["total"] or Decimal(0)
 
 
 def name_way_of(refund: Refund) -> str:

@@ -81,6 +81,10 @@ class RefundReplaced(Exception):
     """The refund was tried again already: look at the second try."""
 
 
+class RefundReferenceMissing(Exception):
+    """A payment by hand that nobody could find again in the bank's statement."""
+
+
 class RefundAlreadySent(Exception):
     """The provider knows of the refund, or may know of it."""
 
@@ -320,10 +324,15 @@ def pay_by_hand(*, refund_id: int, reference: str, by: str, now: datetime) -> Re
     Note that staff paid the money outside of the provider, by bank transfer for example. Also of a refund
     that is not what we asked for: who pays it has found out that the provider did not.
 
+    :param reference: of the payment, at most 128 characters
+    :raises RefundReferenceMissing: ``reference`` is empty
     :raises RefundNotFailed: the provider is paying, or nothing is to be paid any more
     :raises RefundReplaced: it was tried again
     :raises RefundExceedsPaid: the money went back otherwise meanwhile
     """
+    reference = reference.strip()[:128]
+    if not reference:
+        raise RefundReferenceMissing
     with transaction.atomic():
         refund, money = _lock(refund_id)
         is_ours = refund.method == Method.MANUAL and refund.state == State.REQUESTED
@@ -580,6 +589,7 @@ __all__ = [
     "RefundInOtherCurrency",
     "RefundKeyReused",
     "RefundNotFailed",
+    "RefundReferenceMissing",
     "RefundReplaced",
     "RefundUnclear",
     "SweptRefunds",

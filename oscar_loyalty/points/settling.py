@@ -18,7 +18,7 @@ from oscar_loyalty.points.services.spending import release_hold
 
 logger = logging.getLogger(__name__)
 
-#: Accounts in one statement and transaction.
+#: Accounts in one call and transaction.
 BATCH = 1000
 #: Accounts whose ids are read at once where each is settled on its own.
 _PORTABLE_BATCH = 200

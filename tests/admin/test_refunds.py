@@ -91,8 +91,15 @@ def test_paying_by_hand_is_looked_at_before_it_is_noted(admin_client, rows, admi
     fields = {f"reference-{rows['manual'].pk}": " transfer 7 ", "_confirmed": "1"}
     assert choose(admin_client, "note_payment_by_hand", rows["manual"], **fields).status_code == 302
     (one,) = noted
-    assert (one["refund_id"], one["reference"]) == (rows["manual"].pk, "transfer 7")
+    assert (one["refund_id"], one["reference"].strip()) == (rows["manual"].pk, "transfer 7")
     assert one["by"] == f"user:{admin_user.pk}"
+
+
+def test_a_payment_by_hand_without_a_reference_is_not_noted(admin_client, rows):
+    page = choose(admin_client, "note_payment_by_hand", rows["manual"], _confirmed="1")
+    assert "Without a reference nobody finds the payment again" in admin_client.get(page.url).text
+    rows["manual"].refresh_from_db()
+    assert rows["manual"].state == Refund.State.REQUESTED
 
 
 def test_trying_again_is_looked_at_before_it_is_sent(

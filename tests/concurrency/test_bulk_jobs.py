@@ -3,6 +3,7 @@
 import itertools
 import multiprocessing
 import os
+import re
 import signal
 import time
 from contextlib import contextmanager
@@ -22,10 +23,11 @@ from oscar_loyalty.outbox.services import relay_messages
 from oscar_loyalty.points import services
 from oscar_loyalty.points.audit import audit_account, reading
 from oscar_loyalty.points.models import Account, Entry, Hold
+from oscar_loyalty.points.settling import has_function
 from oscar_loyalty.processes import share_work
 from oscar_loyalty.programmes.models import Programme
 
-from .processes import results_of, start_processes
+from .processes import results_of, run_in_processes, start_processes
 
 pytestmark = [
     pytest.mark.database,
@@ -191,6 +193,45 @@ def test_processes_that_settle_take_turns_with_a_busy_shop(settings):
         pass
     found = {account.pk: audit_account(account.pk) for account in accounts}
     assert not any(found.values()), found
+
+
+def slow_function(*, locks_first):
+    """The function, with a second between what it sees of the accounts and their locks."""
+    sql = import_module("oscar_loyalty.migrations.0004_settling_functions").SQL.read_text()
+    locking = re.search(r"SELECT array_agg.*?\n\) due;\n", sql, re.DOTALL)[0]
+    reads = "WHERE a.id = ANY (account_ids)"
+    assert (locking.count("WHERE"), sql.count(reads)) == (1, 1)
+    slow = locking.replace("WHERE", "WHERE (SELECT pg_sleep(1) IS NOT NULL) AND")
+    if locks_first:
+        return sql.replace(locking, slow)
+    in_one = slow[slow.index("WHERE") : slow.index(") due;")]
+    return sql.replace(locking, "").replace(reads, in_one)
+
+
+@pytest.mark.parametrize("locks_first", [True, False], ids=["locks first", "in one statement"])
+def test_what_is_booked_before_an_account_is_locked_is_not_forgotten(settings, locks_first):
+    """In one statement new accounts would be settled with old lots: the twin shows what goes wrong."""
+    if connection.vendor != "postgresql":
+        assert not has_function()
+        return
+    settings.OSCAR_LOYALTY_FAST_PATH = True
+    (account,) = make_accounts(1)
+    soon = NOW + 5 * DAY
+
+    def buy():
+        time.sleep(0.5)
+        award(account, "meanwhile", active_at=soon)
+
+    with connection.cursor() as cursor:
+        cursor.execute(slow_function(locks_first=locks_first))
+    try:
+        run_in_processes([partial(settle_due_accounts, now=NOW + 2 * DAY), buy])
+    finally:
+        install_function()
+    account.refresh_from_db()
+    assert (account.available, account.pending) == (200, 100)
+    assert (account.due_at == soon) == locks_first
+    assert (audit_account(account.pk) == []) == locks_first
 
 
 def test_sweeps_at_once_end_each_reservation_once():

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from oscar_loyalty.flows import goodwill as flow
 from oscar_loyalty.flows.goodwill import GoodwillRefused
 from oscar_loyalty.payments.queries import find_refundable
+from oscar_loyalty.payments.refund_models import Refund
+from oscar_loyalty.payments.refunds import retry_refund
 from oscar_loyalty.points.models import Adjustment
 from oscar_loyalty.points.services import freeze_account
 from oscar_loyalty.returns.models import Goodwill, ReturnPolicy
 from tests.admin.conftest import make_user
-from tests.returns.world import accept, ask, make_order, make_policy, refunds_of, relay, state_of
+from tests.returns.world import accept, ask, make_order, make_policy, pick_all, refunds_of, relay, state_of
 from tests.shop import world as shop
 
 pytestmark = pytest.mark.django_db
@@ -140,6 +142,20 @@ def test_what_came_back_as_points_is_not_given_once_more_as_money(account, clerk
     order = make_order(account.user)
     accept(ask(order, refund_to="STORE_CREDIT"))
     refused("more_than_paid", order, clerk, amount=D("0.01"))
+
+
+def test_what_a_failed_refund_still_owes_is_not_given_away(account, clerk):
+    ReturnPolicy.objects.update(goodwill_amount=D("1000.00"))
+    order = make_order(account.user, (("30.00", 1, 19), ("20.00", 1, 19)))
+    accept(ask(order, pick_all(order)[:1]))
+    (owed,) = refunds_of(order)
+    Refund.objects.filter(pk=owed.pk).update(state="FAILED", failed_at=timezone.now())
+    left = order.total_incl_tax - owed.amount
+    refused("more_than_paid", order, clerk, amount=left + D("0.01"))
+    give(order, clerk, amount=left)
+    second = retry_refund(refund_id=owed.pk, by="user:1", now=timezone.now())
+    assert second.amount == owed.amount
+    assert find_refundable(order_number=order.number).left == 0
 
 
 def test_what_was_set_off_is_not_given_as_money(account, clerk):

@@ -82,7 +82,7 @@ def test_the_label_is_made_kept_and_mailed_with_its_code(of_return, account):
     relay()
     (message,) = mail.outbox
     assert message.to == [account.user.email]
-    assert message.subject == f"Etikett für Ihre Retoure {of_return.number}"
+    assert message.subject == f"Etikett für Ihre Rücksendung {of_return.number}"
     assert [(name, kind) for name, _content, kind in message.attachments] == [
         (f"{of_return.number}.pdf", "application/pdf"),
         (f"{of_return.number}.png", "image/png"),
@@ -154,7 +154,7 @@ def test_a_failure_keeps_the_return_open_says_so_once_and_tells_the_address(of_r
     assert (label.attempts, label.last_error) == (2, "still down")
     relay()
     (message,) = mail.outbox
-    assert message.subject == f"Ihre Retoure {of_return.number}: Das Etikett folgt"
+    assert message.subject == f"Ihre Rücksendung {of_return.number}: Das Etikett folgt"
     assert "Kaiweg 12" in message.body
     assert message.attachments == []
 

@@ -1,13 +1,17 @@
--- The next accounts in which something becomes spendable or expires, settled in one statement each batch.
+-- The next accounts in which something becomes spendable or expires, settled in two statements each batch.
 --
 -- Books what Book.settle in oscar_loyalty/points/book.py would book, row for row: what is due is made
 -- spendable by moment and lot, then what is over expires by moment and lot. Accounts with a deficit (it
 -- would be repaid) or with reserved points (which do not expire) are left to the portable path, which gets
 -- their ids. Accounts that somebody else has locked are passed over: whoever has them settles them.
 --
+-- The accounts are locked in a statement of their own. A statement sees the rows that were committed when it
+-- began, except for those that it locks: of these it takes the latest. One that locks accounts and reads
+-- their lots would see new accounts with old lots, where somebody booked in between.
+--
 -- A batch is small and the tables are not, which a planner that does not know the size of the batch gets
 -- wrong: it would read all lots for each batch. So rows are asked for by what an index finds, one account
--- (LATERAL … OFFSET 0) or one list of ids at a time, and no plan is compiled.
+-- (LATERAL … OFFSET 0) or one list of ids at a time, each batch is planned anew, and no plan is compiled.
 --
 -- Names end in a number. A change that makes another result gets a new number, so that processes of two
 -- releases can work side by side.
@@ -42,15 +46,24 @@ CREATE OR REPLACE FUNCTION oscar_loyalty_settle_1(
     p_now timestamptz, p_due_at timestamptz, p_id bigint, p_limit integer,
     OUT o_settled bigint, OUT o_activated bigint, OUT o_expired bigint, OUT o_left bigint[],
     OUT o_due_at timestamptz, OUT o_id bigint
-) LANGUAGE sql SET jit = off AS $$
-WITH locked AS MATERIALIZED (
-    SELECT a.id, a.public_id, a.member_id, a.available, a.seq, a.head_hash, a.due_at,
-        a.debt = 0 AND a.held = 0 AS plain
+) LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    account_ids bigint[];
+BEGIN
+SELECT array_agg(due.id) INTO account_ids FROM (
+    SELECT a.id
     FROM oscar_loyalty_account a
     WHERE a.due_at <= p_now AND (a.due_at, a.id) > (p_due_at, p_id)
     ORDER BY a.due_at, a.id
     LIMIT p_limit
     FOR NO KEY UPDATE SKIP LOCKED
+) due;
+
+WITH locked AS MATERIALIZED (
+    SELECT a.id, a.public_id, a.member_id, a.available, a.seq, a.head_hash, a.due_at,
+        a.debt = 0 AND a.held = 0 AS plain
+    FROM oscar_loyalty_account a
+    WHERE a.id = ANY (account_ids)
 ), lots AS MATERIALIZED (
     SELECT l.id, l.account_id, l.public_id, l.pending, l.remaining, l.active_at, l.expires_at,
         CASE WHEN l.source_ref LIKE 'order:%' THEN substr(l.source_ref, 7) ELSE '' END AS order_ref,
@@ -172,6 +185,8 @@ SELECT
     (SELECT count(*) FROM entries WHERE phase = 2),
     (SELECT coalesce(array_agg(id ORDER BY due_at, id), '{}') FROM locked WHERE NOT plain),
     last.due_at, last.id
+INTO o_settled, o_activated, o_expired, o_left, o_due_at, o_id
 FROM (SELECT 1) always
-LEFT JOIN (SELECT due_at, id FROM locked ORDER BY due_at DESC, id DESC LIMIT 1) last ON true
+LEFT JOIN (SELECT due_at, id FROM locked ORDER BY due_at DESC, id DESC LIMIT 1) last ON true;
+END
 $$;
