@@ -21,12 +21,13 @@ from oscar_loyalty.conf import loyalty_settings
 from oscar_loyalty.flows.earning import preview_purchase
 from oscar_loyalty.flows.mailed_links import A_DAY, fingerprint_of, is_rare
 from oscar_loyalty.flows.purchases import reward_purchase
+from oscar_loyalty.flows.return_settlement import find_shares
 from oscar_loyalty.members.models import ClaimedOrder
 from oscar_loyalty.outbox.models import OutboxMessage
 from oscar_loyalty.outbox.services import write_messages
 from oscar_loyalty.points import queries as points
 from oscar_loyalty.points.models import Account
-from oscar_loyalty.points.rules import value_of
+from oscar_loyalty.points.rules import points_left, value_of
 from oscar_loyalty.points.services import AccountNotOpen
 from oscar_loyalty.programmes import queries as programmes
 from oscar_loyalty.programmes.rules import end_of_day
@@ -61,8 +62,8 @@ class ClaimRefused(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingPoints:
-    """What a guest's order would earn if it were claimed before ``claim_until``, and what that is worth.
-    ``days`` is the whole period from the order on."""
+    """What a guest's order would bring if it were claimed before ``claim_until``, without what came back of
+    it, and what that is worth. ``days`` is the whole period from the order on."""
 
     order_id: int
     order_number: str
@@ -124,13 +125,16 @@ def _waiting(guest_order: GuestOrder, *, now: datetime) -> WaitingPoints:
     if policy.earning_paused:
         raise ClaimRefused("earning_paused")
     preview = preview_purchase(purchase, policy=policy)
-    if preview is None or not preview.points:
+    if preview is None:
+        raise ClaimRefused("nothing_to_claim")
+    points_waiting = points_left(preview.earning, shares=find_shares(purchase, policy=policy, now=now))
+    if not points_waiting:
         raise ClaimRefused("nothing_to_claim")
     return WaitingPoints(
         order_id=purchase.order_id,
         order_number=purchase.number,
-        points=preview.points,
-        value=preview.value,
+        points=points_waiting,
+        value=value_of(points_waiting, rate=policy.rate),
         currency=preview.currency,
         days=policy.claim_days,
         claim_until=claim_until,
@@ -298,7 +302,7 @@ def _claim(order_id: int, *, user_id: int, proof: str, now: datetime) -> Claimed
 def _claimed(purchase: PurchaseFacts, *, account: Account, is_new: bool) -> Claimed:
     earnings = points.list_earnings_of_order(programme_id=account.programme_id, order_ref=purchase.number)
     policy = programmes.find_policy(currency=purchase.currency, at=purchase.placed_at)
-    booked = sum(entry.points for entry in earnings)
+    booked = points.sum_left_of_earnings(earnings=earnings)
     worth = value_of(booked, rate=policy.rate) if policy and policy.rate else Decimal(0)
     return Claimed(
         order_number=purchase.number, points=booked, value=worth, currency=purchase.currency, is_new=is_new

@@ -164,10 +164,7 @@ def level_share(
     of it is left with the customer.
     """
     order_ref = purchase.number
-    order = return_orders.get_sold_order(order_id=purchase.order_id, now=now)
-    booked = queries.sum_booked(order_ref=order_ref)
-    lines = sold_lines(Ground(order=order, terms=ReturnPolicy(currency=order.currency), policy=policy))
-    shares = rules.shares_of(lines, gone=booked.lines, delivery=order.shipping, delivery_gone=booked.delivery)
+    lines, booked, shares = _read_shares(purchase, policy=policy, now=now)
     # Names this time and no other: undoing comes before its own event is written.
     event = event or f"{'undo' if is_undone else 'book'}-{queries.count_events(order_ref=order_ref)}"
     for earned in _earnings(order_ref, policy=policy):
@@ -188,6 +185,23 @@ def level_share(
     )
     back = {pk: gone.pieces for pk, gone in booked.lines.items()}
     return any(back.get(line.line_id, 0) < line.quantity for line in lines)
+
+
+def find_shares(purchase: PurchaseFacts, *, policy: Policy, now: datetime) -> dict[str, Fraction]:
+    """What has come back of each line of an order, as the ledger takes it back; empty when nothing has."""
+    if not queries.sum_booked(order_ref=purchase.number).lines:
+        return {}
+    return _read_shares(purchase, policy=policy, now=now)[2]
+
+
+def _read_shares(
+    purchase: PurchaseFacts, *, policy: Policy, now: datetime
+) -> tuple[tuple[SoldLine, ...], queries.Booked, dict[str, Fraction]]:
+    order = return_orders.get_sold_order(order_id=purchase.order_id, now=now)
+    booked = queries.sum_booked(order_ref=purchase.number)
+    lines = sold_lines(Ground(order=order, terms=ReturnPolicy(currency=order.currency), policy=policy))
+    shares = rules.shares_of(lines, gone=booked.lines, delivery=order.shipping, delivery_gone=booked.delivery)
+    return lines, booked, shares
 
 
 def _add_up(of_return: Return, quoted: Quote, *, ground: Ground) -> None:

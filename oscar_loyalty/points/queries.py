@@ -389,6 +389,14 @@ def sum_left_of_spend(*, spent: Entry) -> int:
     return spent.points - sums[0] + sums[1]
 
 
+def sum_left_of_earnings(*, earnings: Collection[Entry]) -> int:
+    """Points that were earned and not taken back, or were taken back and given again."""
+    taken = Entry.objects.filter(kind=Entry.Kind.CLAWBACK, reverses__in=earnings)
+    again = Entry.objects.filter(kind=Entry.Kind.CLAWBACK_UNDONE, reverses__reverses__in=earnings)
+    sums = [rows.aggregate(total=Sum("points"))["total"] or 0 for rows in (taken, again)]
+    return sum(earned.points for earned in earnings) - sums[0] + sums[1]
+
+
 def sum_debt_made(*, entries: Collection[Entry]) -> dict[int, int]:
     """What of these entries could not be collected and became a deficit, by account."""
     rows = Posting.objects.filter(entry__in=entries, debit=Posting.Code.DEBT, credit=Posting.Code.EXPENSE)

@@ -178,6 +178,14 @@ def points_to_take_back(points: int, *, share: Fraction) -> int:
     return math.floor(points * share)
 
 
+def points_left(earning: Earning, *, shares: Mapping[str, Fraction]) -> int:
+    """What is left of an earning when ``shares`` of its lines have been given back."""
+    gone = (
+        points_to_take_back(line.points, share=shares.get(line.ref, Fraction(0))) for line in earning.lines
+    )
+    return earning.points - sum(gone)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RedemptionLimits:
     """Limits of one redemption: points in ``step`` from ``minimum`` up, at most ``share_percent`` of

@@ -8,7 +8,7 @@ from django.utils import timezone
 from oscar.core.loading import get_model
 
 from oscar_loyalty.earning.models import EarningRule, WaitingOrder
-from oscar_loyalty.flows import return_labels, return_steps, return_terms, returns
+from oscar_loyalty.flows import claims, return_labels, return_steps, return_terms, returns
 from oscar_loyalty.flows.backfill import Terms, backfill
 from oscar_loyalty.flows.membership import join_programme
 from oscar_loyalty.flows.purchases import reward_purchase
@@ -28,7 +28,7 @@ from oscar_loyalty.returns import desk_queries, queries
 from oscar_loyalty.returns.models import Condition, Return, SpentPoints
 from oscar_loyalty.returns.services import Decision, DecisionInvalid
 from oscar_loyalty.returns.states import State
-from oscar_loyalty.shop.orders import Period, list_missed_order_ids
+from oscar_loyalty.shop.orders import Period, find_guest_order, list_missed_order_ids
 from oscar_loyalty.tiers.models import OrderPerks, PerkUse, QualifyingEntry, TierStatus
 from tests.shop import world as shop
 
@@ -652,6 +652,26 @@ def test_who_joins_after_everything_came_back_earns_nothing(guest, programme):
     assert state_of(account) == (0, 0, 0)
     reward_purchase(order_id=order.pk, now=timezone.now())
     assert state_of(account) == (0, 0, 0)
+
+
+def test_a_claim_tells_and_brings_what_is_left_of_the_order(programme, account):
+    order = make_order(None, (("30.00", 3, 19), ("9.99", 1, 7)))
+    line = order.lines.order_by("pk").first()
+    first = ask(order, [Pick(line_id=line.pk, quantity=1)])
+    whole = claims.find_waiting_points(order_id=order.pk, now=timezone.now())
+    accept(first)
+    left = claims.find_waiting_points(order_id=order.pk, now=timezone.now())
+    assert (whole.points, left.points, left.value) == (99, 69, Decimal("0.69"))
+    token = claims.make_token(guest_order=find_guest_order(order_id=order.pk))
+    claimed = claims.claim_by_token(token=token, user_id=account.member.user_id, now=timezone.now())
+    assert (claimed.points, claimed.value) == (69, Decimal("0.69"))
+    assert state_of(account) == (0, 1069, 0)
+
+
+def test_nothing_is_left_to_claim_of_an_order_that_came_back(programme):
+    order = make_order(None)
+    accept(ask(order))
+    assert claims.find_waiting_points(order_id=order.pk, now=timezone.now()) is None
 
 
 def test_past_orders_booked_in_bulk_bring_no_points_for_what_came_back(guest, programme):
