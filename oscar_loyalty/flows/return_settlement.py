@@ -6,7 +6,7 @@ The order's row and that of the return are locked by whoever calls, in this orde
 payment source and the stock follow, as everywhere.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -159,14 +159,15 @@ def level_share(
     purchase: PurchaseFacts, *, policy: Policy, now: datetime, is_undone: bool = False, event: str = ""
 ) -> bool:
     """
-    Bring what an order earned and counts to what is left of it, where it was booked, or a return undone,
-    after a part of it had come back. ``event`` names why, where that is no return. Returns whether anything
-    of it is left with the customer.
+    Bring what an order earned, spent and counts to what is left of it, where it was booked, or a return
+    undone, after a part of it had come back. ``event`` names why, where that is no return. Returns whether
+    anything of it is left with the customer.
     """
     order_ref = purchase.number
     lines, booked, shares = _read_shares(purchase, policy=policy, now=now)
     # Names this time and no other: undoing comes before its own event is written.
     event = event or f"{'undo' if is_undone else 'book'}-{queries.count_events(order_ref=order_ref)}"
+    _give_back_spent_late(lines, booked, order_ref=order_ref, policy=policy, event=event, now=now)
     for earned in _earnings(order_ref, policy=policy):
         services.clawback_points(
             account_id=earned.account_id,
@@ -185,6 +186,35 @@ def level_share(
     )
     back = {pk: gone.pieces for pk, gone in booked.lines.items()}
     return any(back.get(line.line_id, 0) < line.quantity for line in lines)
+
+
+def _give_back_spent_late(
+    lines: Sequence[SoldLine],
+    booked: queries.Booked,
+    *,
+    order_ref: str,
+    policy: Policy,
+    event: str,
+    now: datetime,
+) -> None:
+    """A return that was booked while its order was cancelled found nothing spent on its pieces."""
+    spent = _find_spent_on(order_ref, policy=policy)
+    if spent is None:
+        return
+    gone = booked.lines
+    due = sum(
+        rules.points_so_far(line, pieces=gone[line.line_id].pieces) for line in lines if line.line_id in gone
+    )
+    back = spent.points - points.sum_left_of_spend(spent=spent)
+    if due > back:
+        services.return_spend(
+            account_id=spent.account_id,
+            spent=spent,
+            idempotency_key=f"return-late-spend:{event}:{spent.public_id}",
+            grace_days=policy.return_grace_days,
+            points=due - back,
+            now=now,
+        )
 
 
 def find_shares(purchase: PurchaseFacts, *, policy: Policy, now: datetime) -> dict[str, Fraction]:
@@ -367,7 +397,9 @@ def unbook_return(of_return: Return, *, ground: Ground, now: datetime) -> None:
             grace_days=grace,
             now=now,
         )
-    for entry in points.list_entries_by_key(prefix=f"return-spend:{key}", order_ref=order_ref):
+    late_spends = list(points.list_entries_by_key(prefix="return-late-spend:", order_ref=order_ref))
+    my_spends = points.list_entries_by_key(prefix=f"return-spend:{key}", order_ref=order_ref)
+    for entry in [*reversed(late_spends), *my_spends]:
         if entry.kind == Entry.Kind.SPEND_RETURN:
             services.undo_spend_return(
                 account_id=entry.account_id,
@@ -439,10 +471,12 @@ def _key(of_return: Return) -> str:
 
 
 def _find_spent(ground: Ground) -> Entry | None:
-    if ground.policy is None:
-        return None
+    return _find_spent_on(ground.order.number, policy=ground.policy) if ground.policy is not None else None
+
+
+def _find_spent_on(order_ref: str, *, policy: Policy) -> Entry | None:
     return points.find_entry_of_order(
-        programme_id=ground.policy.programme_id, order_ref=ground.order.number, kind=Entry.Kind.SPEND
+        programme_id=policy.programme_id, order_ref=order_ref, kind=Entry.Kind.SPEND
     )
 
 

@@ -22,6 +22,7 @@ from oscar_loyalty.payments.queries import find_refundable
 from oscar_loyalty.payments.refund_models import Refund
 from oscar_loyalty.payments.refunds import finish_refunds
 from oscar_loyalty.points.models import Entry
+from oscar_loyalty.points.queries import sum_left_of_spend
 from oscar_loyalty.points.services import merge_accounts
 from oscar_loyalty.programmes.models import Programme, ProgrammeVersion
 from oscar_loyalty.returns import desk_queries, queries
@@ -29,6 +30,7 @@ from oscar_loyalty.returns.models import Condition, Return, SpentPoints
 from oscar_loyalty.returns.services import Decision, DecisionInvalid
 from oscar_loyalty.returns.states import State
 from oscar_loyalty.shop.orders import Period, find_guest_order, list_missed_order_ids
+from oscar_loyalty.testing.ledger import assert_ledger_balanced
 from oscar_loyalty.tiers.models import OrderPerks, PerkUse, QualifyingEntry, TierStatus
 from tests.shop import world as shop
 
@@ -696,6 +698,32 @@ def test_what_was_taken_late_is_given_again_when_the_return_is_undone(guest, pro
     assert state_of(account) == (0, 60, 0)
     return_steps.undo_return(return_id=done.pk, reason="x", actor_ref="user:1", now=timezone.now())
     assert state_of(account) == (0, 90, 0)
+
+
+def test_a_return_inspected_while_its_order_was_cancelled_gives_spent_points_back_when_it_opens(
+    account,
+):
+    before = state_of(account)
+    order = make_order(account.user, (("30.00", 2, 19),), points=101)
+    one = [Pick(line_id=order.lines.get().pk, quantity=1)]
+    begun = ask(order, one)
+
+    def turn(status):
+        type(order).objects.filter(pk=order.pk).update(status=status)
+        reward_purchase(order_id=order.pk, now=timezone.now())
+        assert_ledger_balanced(account)
+        return sum_left_of_spend(spent=Entry.objects.get(order_ref=order.number, kind="SPEND"))
+
+    assert turn("Cancelled") == 0
+    Bank.next_status = RefundStatus.FAILED
+    done = settled(accept(begun))
+    assert (done.points_back, state_of(account)) == (0, before)
+    assert [turn(status) for status in ("Complete", "Cancelled", "Complete")] == [51, 0, 51]
+    undo(done)
+    assert turn("Complete") == 101
+    for _ in range(2):
+        settled(accept(ask(order, one)))
+    assert state_of(account) == before
 
 
 def test_a_return_of_a_cancelled_order_cannot_be_undone(account):
