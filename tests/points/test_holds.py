@@ -182,3 +182,25 @@ def test_a_currency_has_three_letters(account):
             now=NOW,
         )
     assert balance(account) == (0, 100, 0, 0)
+
+
+def test_what_a_release_pays_back_does_not_expire_as_well(account):
+    earned = award(account, 100, months=1)
+    hold(account, 100)
+    services.clawback_points(account_id=account.pk, earned=earned, points=60, idempotency_key="c", now=NOW)
+    assert balance(account) == (0, 0, 100, 60)
+    # The lot is over, and lives on in the reservation; 60 of it pay what is owed, the rest expires.
+    assert services.release_hold(ref="basket:1", now=NOW + timedelta(days=60)) == 100
+    assert balance(account) == (0, 0, 0, 0)
+    assert dict(Entry.objects.filter(kind__in=["REPAY", "EXPIRE"]).values_list("kind", "points")) == {
+        "REPAY": 60,
+        "EXPIRE": 40,
+    }
+
+
+def test_who_releases_is_written_in_a_text_that_every_engine_stores(account):
+    award(account, 100)
+    hold(account, 60)
+    with pytest.raises(services.InvalidText):
+        services.release_hold(ref="basket:1", now=NOW, actor_ref="staff\0")
+    assert balance(account) == (0, 40, 60, 0)
