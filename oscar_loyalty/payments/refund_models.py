@@ -122,7 +122,7 @@ class Refund(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.amount} {self.currency} ({self.state})"
+        return f"{self.cause_ref} ({self.get_state_display()})"
 
     @property
     def is_mismatch(self) -> bool:
