@@ -3,10 +3,10 @@
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import (
@@ -69,6 +69,15 @@ class PurchaseFacts:
     was_cancelled: bool = False
 
 
+class _Marks(NamedTuple):
+    has_bonus: bool = False
+    has_returns: bool = False
+    was_cancelled: bool = False
+
+
+_NO_MARKS = _Marks()
+
+
 class PurchaseMissing(LookupError):
     """The order does not exist (any more)."""
 
@@ -80,23 +89,26 @@ def lock_purchase_facts(*, order_id: int) -> PurchaseFacts:
 
     :raises PurchaseMissing: there is no such order
     """
-    orders = lock_weakly(get_model("order", "Order").objects).filter(pk=order_id)
-    order = _marked(orders).annotate(loyalty_was_cancelled=_has_points_undone()).first()
+    order = lock_weakly(get_model("order", "Order").objects).filter(pk=order_id).first()
     if order is None:
         raise PurchaseMissing(order_id)
-    return replace(
-        get_purchase_facts(order),
-        has_bonus=order.loyalty_has_bonus,
-        has_returns=order.loyalty_has_returns,
-        was_cancelled=order.loyalty_was_cancelled,
-    )
+    return get_purchase_facts(order, marks=_read_marks([order.pk])[order.pk])
 
 
-def _marked(orders: Any) -> Any:
-    """In the same statement, so that shops without such offers or returns pay none for them."""
+def _read_marks(order_ids: Collection[int]) -> dict[int, _Marks]:
+    """
+    What only an order that is to be booked is asked for. Read once it is locked: the statement that waits for
+    a lock has of all other rows what was committed before it began to wait.
+    """
     bonuses = OrderBonus.objects.filter(order_ref=OuterRef("number"))
     returned = Return.objects.filter(order_ref=OuterRef("number"), booked_at__isnull=False)
-    return orders.annotate(loyalty_has_bonus=Exists(bonuses), loyalty_has_returns=Exists(returned))
+    marked = get_model("order", "Order").objects.filter(pk__in=order_ids)
+    rows = marked.annotate(
+        loyalty_has_bonus=Exists(bonuses),
+        loyalty_has_returns=Exists(returned),
+        loyalty_was_cancelled=_has_points_undone(),
+    ).values_list("pk", "loyalty_has_bonus", "loyalty_has_returns", "loyalty_was_cancelled")
+    return {pk: _Marks(*values) for pk, *values in rows}
 
 
 def lock_weakly(orders: Any) -> Any:
@@ -107,7 +119,7 @@ def lock_weakly(orders: Any) -> Any:
     return orders.select_for_update(no_key=connection.features.has_select_for_no_key_update)
 
 
-def get_purchase_facts(order: Any) -> PurchaseFacts:
+def get_purchase_facts(order: Any, *, marks: _Marks = _NO_MARKS) -> PurchaseFacts:
     """Facts of an order at hand, to be read only: nothing is locked."""
     claims = _claimants_of([order.number]) if order.user_id is None else {}
     return _facts(
@@ -116,6 +128,7 @@ def get_purchase_facts(order: Any) -> PurchaseFacts:
         lines=tuple(_lines_of(order)),
         cancelled=loyalty_settings.cancelled_statuses,
         channel=find_channel(order),
+        marks=marks,
     )
 
 
@@ -160,38 +173,28 @@ def find_purchase_facts(
     """
     Facts of many orders, in ascending order of their ids, in three statements whatever their number.
     With ``lock`` under their row locks, as :func:`lock_purchase_facts`; what is gone is left out.
-    ``to_book``: with ``has_bonus`` and ``has_returns``.
+    ``to_book``: with what only those are asked for, in a fourth.
     """
     found = get_model("order", "Order").objects.filter(pk__in=order_ids).order_by("pk")
     if lock:
         found = found.select_for_update()
-    read = list(_READ)
-    if to_book:
-        found = _marked(found)
-        read += ["loyalty_has_bonus", "loyalty_has_returns"]
     # The shop's own function, if there is one, may look at whatever an order has.
-    orders = list(found if loyalty_settings.channel else found.values_list(*read, named=True))
+    orders = list(found if loyalty_settings.channel else found.values_list(*_READ, named=True))
+    marks = _read_marks([order.id for order in orders]) if to_book else {}
     claims = _claimants_of([order.number for order in orders if order.user_id is None])
     lines = _find_lines(order_ids)
     cancelled = loyalty_settings.cancelled_statuses
     channel = None if loyalty_settings.channel else find_channel()
-    facts = [
+    return [
         _facts(
             order,
             claims=claims,
             lines=(*lines.get(order.id, ()), _shipping_of(order)),
             cancelled=cancelled,
             channel=find_channel(order) if channel is None else channel,
+            marks=marks.get(order.id, _NO_MARKS),
         )
         for order in orders
-    ]
-    if not to_book:
-        return facts
-    return [
-        replace(one, has_bonus=order.loyalty_has_bonus, has_returns=order.loyalty_has_returns)
-        if order.loyalty_has_bonus or order.loyalty_has_returns
-        else one
-        for one, order in zip(facts, orders, strict=True)
     ]
 
 
@@ -229,6 +232,7 @@ def _facts(
     lines: tuple[PurchaseLine, ...],
     cancelled: Collection[str],
     channel: str,
+    marks: _Marks,
 ) -> PurchaseFacts:
     return PurchaseFacts(
         order_id=order.id,
@@ -242,6 +246,7 @@ def _facts(
         lines=lines,
         shipping_method=order.shipping_code,
         channel=channel,
+        **marks._asdict(),
     )
 
 

@@ -1,5 +1,6 @@
 """Two clicks, two clerks, and a customer who thinks again, all at once."""
 
+import threading
 import time
 from collections import Counter
 from decimal import Decimal
@@ -10,15 +11,17 @@ from django.db import connection, transaction
 from django.utils import timezone
 from oscar.core.loading import get_model
 
-from oscar_loyalty.flows import return_steps, return_terms, returns
+from oscar_loyalty.flows import return_settlement, return_steps, return_terms, returns
+from oscar_loyalty.flows.purchases import reward_purchase
 from oscar_loyalty.flows.return_terms import ReturnRefused
+from oscar_loyalty.members.models import ClaimedOrder
 from oscar_loyalty.payments import refunds
 from oscar_loyalty.payments.gateway import RefundStatus
 from oscar_loyalty.payments.refund_models import Refund
 from oscar_loyalty.points.models import Entry
 from oscar_loyalty.returns.models import Return, ReturnLine, ReturnPolicy
 from oscar_loyalty.returns.states import State
-from oscar_loyalty.shop import return_orders
+from oscar_loyalty.shop import orders, return_orders
 from tests.returns.bank import Bank
 from tests.returns.world import accept, ask, make_order, make_policy, state_of
 from tests.shop import world as shop
@@ -90,6 +93,38 @@ def test_a_parcel_that_comes_late_or_a_new_return_of_the_same_piece(
         )
         most = max(most, Return.objects.filter(order_id=one.order_id).exclude(state=State.CANCELLED).count())
     assert (most == 1) == guarded
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["read under the lock", "read before it"])
+def test_an_order_that_is_rewarded_while_a_part_of_it_comes_back_brings_what_is_left(
+    account: Any, guarded: bool, monkeypatch: Any
+) -> None:
+    """What belongs to an order is read when its lock is there, not when somebody began to wait for it."""
+    order = make_order(None, (("10.00", 2, 19),))
+    ClaimedOrder.objects.create(
+        order_number=order.number, member_id=account.member_id, proof="MAIL", claimed_at=timezone.now()
+    )
+    made = ask(order, [return_terms.Pick(line_id=order.lines.get().pk, quantity=1)])
+    restock, is_locked = return_settlement.restock_return, threading.Event()
+
+    def restock_slowly(*values: Any, **more: Any) -> None:
+        restock(*values, **more)
+        is_locked.set()
+        time.sleep(1)
+
+    monkeypatch.setattr(return_settlement, "restock_return", restock_slowly)
+    if not guarded:
+        before = orders._read_marks([order.pk])
+        monkeypatch.setattr(orders, "_read_marks", lambda _order_ids: before)
+
+    def reward() -> None:
+        assert is_locked.wait(30)
+        reward_purchase(order_id=order.pk, now=timezone.now())
+
+    results = run_at_once([lambda: accept(made), reward])
+    assert not any(isinstance(one, Exception) for one in results), results
+    account.refresh_from_db()
+    assert (state_of(account) == (0, 1010, 0)) == guarded
 
 
 def test_store_credit_is_taken_back_once_however_many_undo_its_return(account: Any) -> None:
