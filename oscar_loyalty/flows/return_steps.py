@@ -120,6 +120,9 @@ def inspect_return(
             return _inspect_after_refund(of_return, by_line, ground=ground, actor_ref=actor_ref, now=now)
         if of_return.is_booked or of_return.state == State.REJECTED:
             return of_return
+        if of_return.state not in OPEN:
+            # Undone: its pieces may be in another return by now.
+            raise ReturnRefused("wrong_state")
         if of_return.received_at is None:
             _receive(of_return, ground=ground, actor_ref=actor_ref, now=now)
         lines = services.decide_lines(of_return=of_return, decisions=by_line, cent=ground.cent)

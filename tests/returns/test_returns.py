@@ -271,6 +271,16 @@ def test_a_decision_can_be_undone_while_no_money_has_gone_out(account):
     assert again.refund_amount == order.total_incl_tax
 
 
+def test_what_was_undone_is_not_decided_again_whatever_became_of_its_pieces(account):
+    order = make_order(account.user, (("30.00", 2, 19),))
+    Bank.next_status = RefundStatus.FAILED
+    undone = undo(settled(accept(ask(order))))
+    accept(ask(order, [Pick(line_id=order.lines.get().pk, quantity=1)]))
+    with pytest.raises(ReturnRefused, match="wrong_state"):
+        accept(undone)
+    assert Return.objects.get(pk=undone.pk).state == State.CANCELLED
+
+
 def test_what_may_have_been_paid_out_cannot_be_undone(account):
     Bank.next_status = RefundStatus.FAILED
     order = make_order(account.user)
