@@ -7,8 +7,10 @@ the reason, and where every lane is demanded (CI=true or LOYALTY_REQUIRE_LANES=1
 """
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from importlib import import_module
+from typing import Any
 
 import pytest
 import pytest_django
@@ -80,6 +82,28 @@ def django_db_setup(django_db_setup: None, django_db_blocker: pytest_django.Djan
 def language_of_the_settings() -> None:
     """A request in another language leaves it active in the thread; the next test begins in ours."""
     translation.activate(django_settings.LANGUAGE_CODE)
+
+
+#: Tables that a locking statement may read beside the one it locks: the time zone of a programme, by which
+#: days are cut, and the reservation that names an account, which is read once more under the account's lock.
+ALSO_READ = {"oscar_loyalty_programme", "oscar_loyalty_hold"}
+
+
+def _lock_only(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+    if re.search(r" FOR (NO KEY )?UPDATE", str(sql)):
+        read = set(re.findall(r"\(SELECT .*? FROM [`\"](\w+)", str(sql)))
+        assert read <= ALSO_READ, f"What is read with a lock is as old as the wait for it: {sql}"
+    return execute(sql, params, many, context)
+
+
+@pytest.fixture(autouse=True)
+def locks_read_nothing_else() -> Iterator[None]:
+    """
+    A statement that waits for a lock has the locked row as it is then, and all others as they were when it
+    began to wait: an order once kept points of pieces that had come back. SQLite has no such statements.
+    """
+    with connection.execute_wrapper(_lock_only):
+        yield
 
 
 @pytest.fixture(scope="session")
