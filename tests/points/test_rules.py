@@ -14,6 +14,7 @@ from oscar_loyalty.points.rules import (
     bases_for,
     floor_together,
     points_for_lines,
+    points_left,
     points_to_take_back,
     points_worth,
     quote_redemption,
@@ -262,6 +263,14 @@ def test_nothing_is_shared_out_where_nothing_weighs():
 )
 def test_points_go_with_the_share_that_is_given_back(share, gone):
     assert points_to_take_back(10, share=Fraction(share)) == gone
+
+
+def test_what_is_left_of_an_earning_is_counted_line_by_line():
+    earning = points_for_lines([LineBasis("a", Decimal(10)), LineBasis("b", Decimal(20))], rate=EUR)
+    assert points_left(earning, shares={}) == 30
+    assert points_left(earning, shares={"a": Fraction(1, 4)}) == 28
+    assert points_left(earning, shares={"a": Fraction(1, 4), "b": Fraction(1)}) == 8
+    assert points_left(earning, shares={"a": Fraction(1), "b": Fraction(1), "other": Fraction(1)}) == 0
 
 
 @pytest.mark.parametrize(("includes_tax", "amount"), [(True, "11.90"), (False, "10.00")])
