@@ -118,6 +118,7 @@ def award_points(
         return None
     explanation = explanation or {}
     check_references(idempotency_key, source_ref, order_ref, *(line.ref for line in lines))
+    check_references(*(line.rule_code for line in lines))
     check_text(currency, most=3)
     check_json(explanation)
     key_digest = digest(idempotency_key)

@@ -201,6 +201,7 @@ def test_news_go_out_of_all_but_reservations(account):
     ]
 
 
+@pytest.mark.database
 @pytest.mark.parametrize(
     ("line", "values"),
     [
