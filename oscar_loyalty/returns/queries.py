@@ -73,7 +73,9 @@ def sum_booked(*, order_ref: str, but_not: int | None = None) -> Booked:
     for line in ReturnLine.objects.filter(of_return__in=returns, accepted__gt=0):
         before = lines.get(line.line_id, Gone())
         lines[line.line_id] = Gone(
-            pieces=before.pieces + (line.accepted or 0), deducted=before.deducted + line.deduction
+            pieces=before.pieces + (line.accepted or 0),
+            amount=before.amount + line.amount,
+            deducted=before.deducted + line.deduction,
         )
     delivery = returns.aggregate(total=Sum("delivery_amount"))["total"]
     return Booked(lines=lines, delivery=delivery or NOTHING)

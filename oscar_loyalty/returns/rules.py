@@ -40,9 +40,13 @@ class SoldLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Gone:
-    """What of a line was taken back before: ``pieces``, and ``deducted`` money that was kept for them."""
+    """
+    What of a line was taken back before: ``pieces``, the ``amount`` of money that they brought, and what was
+    ``deducted`` from it.
+    """
 
     pieces: int = 0
+    amount: Decimal = NOTHING
     deducted: Decimal = NOTHING
 
 
@@ -135,9 +139,10 @@ def quote_return(
         pieces = before.pieces + take.pieces
         if pieces > line.quantity:
             raise TooMany(line.line_id)
-        amount = money_so_far(line, pieces=pieces, cent=cent) - money_so_far(
-            line, pieces=before.pieces, cent=cent
-        )
+        # By what was booked, not by what these pieces would bring: a return that was undone may have left a
+        # cent more or less to those after it.
+        so_far = money_so_far(line, pieces=pieces, cent=cent)
+        amount = max(so_far - before.amount - before.deducted, NOTHING)
         deduction = min(take.deduction, amount)
         quotes.append(
             LineQuote(
@@ -148,7 +153,11 @@ def quote_return(
                 points_back=points_so_far(line, pieces=pieces) - points_so_far(line, pieces=before.pieces),
             )
         )
-        after[line.line_id] = Gone(pieces=pieces, deducted=before.deducted + deduction)
+        after[line.line_id] = Gone(
+            pieces=pieces,
+            amount=before.amount + amount - deduction,
+            deducted=before.deducted + deduction,
+        )
     is_all = bool(lines) and all(after.get(line.line_id, Gone()).pieces >= line.quantity for line in lines)
     back = NOTHING
     if is_all and refunds_delivery:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oscar_loyalty.returns import rules
-from oscar_loyalty.returns.rules import Gone, SoldLine, Taken, TooMany
+from oscar_loyalty.returns.rules import Gone, LineQuote, SoldLine, Taken, TooMany
 
 CENT = Decimal("0.01")
 BERLIN = "Europe/Berlin"
@@ -50,7 +50,7 @@ def test_a_third_of_a_line_is_rounded_once_and_the_last_piece_brings_the_rest() 
         one = quote([line], {1: Taken(pieces=1)}, gone)
         money.append(one.goods)
         points.append(one.points_back)
-        gone = {1: Gone(pieces=pieces)}
+        gone = {1: Gone(pieces=pieces, amount=sum(money))}
     assert money == [Decimal("3.33"), Decimal("3.34"), Decimal("3.33")]
     assert points == [33, 33, 34]
 
@@ -70,8 +70,9 @@ def test_any_sequence_of_returns_ends_where_one_return_of_everything_does(
         taken = {pk: Taken(pieces=step.count(pk)) for pk in set(step)}
         one = quote(lines, taken, gone, delivery_gone=delivery)
         goods, delivery, points = goods + one.goods, delivery + one.delivery, points + one.points_back
-        for pk, take in taken.items():
-            gone[pk] = Gone(pieces=gone.get(pk, Gone()).pieces + take.pieces)
+        for part in one.lines:
+            before = gone.get(part.line_id, Gone())
+            gone[part.line_id] = Gone(pieces=before.pieces + part.pieces, amount=before.amount + part.amount)
     assert (goods, delivery, points) == (at_once.goods, at_once.delivery, at_once.points_back)
     assert goods == sum(line.amount for line in lines)
     assert points == sum(line.points for line in lines)
@@ -86,7 +87,7 @@ def test_a_step_never_brings_more_than_was_paid_nor_less_than_nothing(
     taken, gone = {}, {}
     for line in lines:
         before = data.draw(st.integers(0, line.quantity))
-        gone[line.line_id] = Gone(pieces=before)
+        gone[line.line_id] = Gone(pieces=before, amount=rules.money_so_far(line, pieces=before, cent=CENT))
         deduction = data.draw(amounts)
         taken[line.line_id] = Taken(
             pieces=data.draw(st.integers(0, line.quantity - before)), deduction=deduction
@@ -98,6 +99,31 @@ def test_a_step_never_brings_more_than_was_paid_nor_less_than_nothing(
         assert 0 <= part.points_back <= by_id[part.line_id].points
         assert part.deduction <= taken[part.line_id].deduction
     assert all(0 <= share <= 1 for share in one.shares.values())
+
+
+@given(st.integers(1, 7), amounts, st.data())
+def test_whatever_is_undone_and_comes_again_brings_the_line_to_the_cent(
+    quantity: int, amount: Decimal, data: st.DataObject
+) -> None:
+    line = SoldLine(line_id=1, quantity=quantity, amount=amount)
+    booked: list[LineQuote] = []
+
+    def take_back(pieces: int) -> None:
+        before = Gone(
+            pieces=sum(one.pieces for one in booked), amount=sum((one.amount for one in booked), Decimal(0))
+        )
+        booked.extend(quote([line], {1: Taken(pieces=pieces)}, {1: before}).lines)
+
+    for _step in range(data.draw(st.integers(0, 8))):
+        left = quantity - sum(one.pieces for one in booked)
+        if booked and (not left or data.draw(st.booleans())):
+            booked.pop(data.draw(st.integers(0, len(booked) - 1)))
+        else:
+            take_back(data.draw(st.integers(1, left)))
+        assert sum(one.amount for one in booked) <= amount
+    if left := quantity - sum(one.pieces for one in booked):
+        take_back(left)
+    assert sum(one.amount for one in booked) == amount
 
 
 def test_more_pieces_than_are_left_are_refused() -> None:
