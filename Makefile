@@ -43,7 +43,7 @@ types: ## Check the types
 
 docs: ## Build the documentation, strictly, into build/docs
 	@$(ENVIRONMENT) docs
-	@$(BIN)/mkdocs build --config-file .mkdocs.yml --strict --quiet --site-dir build/docs
+	@$(BIN)/mkdocs build --config-file .mkdocs.yml --strict --quiet
 
 bench: ## Measure what the app adds to a shop
 	@$(ENVIRONMENT) sandbox test

@@ -187,8 +187,8 @@ class TierPerkAdmin(PartOfVersionMixin, PerkAdmin):
         return ["version", "tier_code", "uses_per_period"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TierPerk]:
-        perks = super().get_queryset(request).prefetch_related("version__tiers")
-        return perks.order_by("-version__number", "tier_code", "kind")
+        rows = super().get_queryset(request).prefetch_related("version__tiers")
+        return rows.order_by("-version__number", "tier_code", "kind")
 
     @admin.display(description=_("tier"), ordering="tier_code")
     def tier_name(self, perk: TierPerk) -> str:

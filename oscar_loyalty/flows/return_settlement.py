@@ -164,7 +164,8 @@ def level_share(
     anything of it is left with the customer.
     """
     order_ref = purchase.number
-    lines, booked, shares = _read_shares(purchase, policy=policy, now=now)
+    booked = queries.sum_booked(order_ref=order_ref)
+    lines, shares = _read_shares(purchase, booked, policy=policy, now=now)
     # Names this time and no other: undoing comes before its own event is written.
     event = event or f"{'undo' if is_undone else 'book'}-{queries.count_events(order_ref=order_ref)}"
     _give_back_spent_late(lines, booked, order_ref=order_ref, policy=policy, event=event, now=now)
@@ -219,19 +220,17 @@ def _give_back_spent_late(
 
 def find_shares(purchase: PurchaseFacts, *, policy: Policy, now: datetime) -> dict[str, Fraction]:
     """What has come back of each line of an order, as the ledger takes it back; empty when nothing has."""
-    if not queries.sum_booked(order_ref=purchase.number).lines:
-        return {}
-    return _read_shares(purchase, policy=policy, now=now)[2]
+    booked = queries.sum_booked(order_ref=purchase.number)
+    return _read_shares(purchase, booked, policy=policy, now=now)[1] if booked.lines else {}
 
 
 def _read_shares(
-    purchase: PurchaseFacts, *, policy: Policy, now: datetime
-) -> tuple[tuple[SoldLine, ...], queries.Booked, dict[str, Fraction]]:
+    purchase: PurchaseFacts, booked: queries.Booked, *, policy: Policy, now: datetime
+) -> tuple[tuple[SoldLine, ...], dict[str, Fraction]]:
     order = return_orders.get_sold_order(order_id=purchase.order_id, now=now)
-    booked = queries.sum_booked(order_ref=purchase.number)
     lines = sold_lines(Ground(order=order, terms=ReturnPolicy(currency=order.currency), policy=policy))
     shares = rules.shares_of(lines, gone=booked.lines, delivery=order.shipping, delivery_gone=booked.delivery)
-    return lines, booked, shares
+    return lines, shares
 
 
 def _add_up(of_return: Return, quoted: Quote, *, ground: Ground) -> None:

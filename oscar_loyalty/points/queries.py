@@ -383,18 +383,19 @@ def list_lines_of_earnings(*, entries: Collection[Entry]) -> QuerySet[EarnedLine
 
 def sum_left_of_spend(*, spent: Entry) -> int:
     """Points of a redemption that were not given back, or were given back and spent again."""
-    back = Entry.objects.filter(kind=Entry.Kind.SPEND_RETURN, reverses=spent)
-    again = Entry.objects.filter(kind=Entry.Kind.SPEND_AGAIN, reverses__reverses=spent)
-    sums = [rows.aggregate(total=Sum("points"))["total"] or 0 for rows in (back, again)]
-    return spent.points - sums[0] + sums[1]
+    return _sum_left([spent], undone_by=Entry.Kind.SPEND_RETURN, done_again_by=Entry.Kind.SPEND_AGAIN)
 
 
 def sum_left_of_earnings(*, earnings: Collection[Entry]) -> int:
     """Points that were earned and not taken back, or were taken back and given again."""
-    taken = Entry.objects.filter(kind=Entry.Kind.CLAWBACK, reverses__in=earnings)
-    again = Entry.objects.filter(kind=Entry.Kind.CLAWBACK_UNDONE, reverses__reverses__in=earnings)
-    sums = [rows.aggregate(total=Sum("points"))["total"] or 0 for rows in (taken, again)]
-    return sum(earned.points for earned in earnings) - sums[0] + sums[1]
+    return _sum_left(earnings, undone_by=Entry.Kind.CLAWBACK, done_again_by=Entry.Kind.CLAWBACK_UNDONE)
+
+
+def _sum_left(entries: Collection[Entry], *, undone_by: str, done_again_by: str) -> int:
+    undone = Entry.objects.filter(kind=undone_by, reverses__in=entries)
+    again = Entry.objects.filter(kind=done_again_by, reverses__reverses__in=entries)
+    sums = [rows.aggregate(total=Sum("points"))["total"] or 0 for rows in (undone, again)]
+    return sum(entry.points for entry in entries) - sums[0] + sums[1]
 
 
 def sum_debt_made(*, entries: Collection[Entry]) -> dict[int, int]:
